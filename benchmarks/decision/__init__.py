@@ -1,0 +1,1 @@
+"""Populations, fast learners and experiments of ``benchmarks/decision_level.py``."""

@@ -1,0 +1,148 @@
+"""Both intervals against the margin: the picture beside the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from sparsefire.report import svg
+from sparsefire.search import figures
+from sparsefire.search.names import at_density
+from sparsefire.search.wording import closest, find
+
+_ROW = 64.0  # px from one row to the next
+_TOP = 22.0  # px kept for the words above the band
+
+
+@dataclass(frozen=True)
+class Interval:
+    """One row of the chart: what it is, the estimate and both ends (fractions), and how it is drawn."""
+
+    label: str
+    estimate: float
+    lower: float
+    upper: float
+    colour: str
+    filled: bool
+
+
+def rows_to_draw(verdict: Mapping[str, Any]) -> list[Interval]:
+    """Return the intervals that decided: selection and confirmation, or the one that ended the search.
+
+    >>> from sparsefire.search.wording import EXAMPLE
+    >>> [(row.label, row.colour, row.filled) for row in rows_to_draw(EXAMPLE)]
+    [('Selection, 8,000 rows', 'blue', True), ('Confirmation, 2,000 rows', 'good', True)]
+    """
+    development = figures.count(verdict["data"]["rows_development"])
+    gate = verdict.get("gate")
+    if verdict["state"] == "no-network-needed" and gate and not gate["passed"]:
+        mirrored = 2 * gate["estimate"] - gate["lower"]
+        return [
+            Interval(
+                f"A constant guess, {development} rows", -gate["estimate"], -mirrored, -gate["lower"], "grey", False
+            )
+        ]
+    rows = []
+    selected = verdict.get("selected")
+    chosen = find(verdict, identifier=selected["candidate"]) if selected else None
+    if chosen is not None and chosen["difference"] is not None:
+        rows.append(_of(chosen, f"Selection, {development} rows", "blue", True))
+    else:
+        ended = closest(verdict) if verdict["state"] == "nothing-passed" else find(verdict, kind="linear")
+        if ended is not None and ended["difference"] is not None:
+            rows.append(_of(ended, f"{at_density(ended)}, {development} rows", "grey", False))
+    test = verdict.get("confirmation")
+    if test:
+        passed = bool(test["passed"]) and verdict["state"] in ("confirmed", "no-network-needed")
+        colour = "good" if passed else "caution"
+        rows.append(_of(test, f"Confirmation, {figures.count(test['rows'])} rows", colour, passed))
+    return rows
+
+
+def _of(source: Mapping[str, Any], label: str, colour: str, filled: bool) -> Interval:
+    lower = source["lower"]
+    upper = source.get("upper")
+    upper = 2 * source["difference"] - lower if upper is None else upper
+    return Interval(label, source["difference"], lower, upper, colour, filled)
+
+
+def draw(verdict: Mapping[str, Any], *, width: float) -> Markup:
+    """Return the picture at this width in px, or nothing when no difference was estimated.
+
+    >>> from sparsefire.search.wording import EXAMPLE
+    >>> 'dotted line' in draw(EXAMPLE, width=340)
+    True
+    """
+    rows = rows_to_draw(verdict)
+    if not rows:
+        return Markup("")
+    margin, score = verdict["margin"], verdict["data"]["score"]
+    low = max(min(-2.0 * margin, *(row.lower - 0.12 * margin for row in rows)), -9.0 * margin)
+    high = min(max(margin, *(row.upper + 0.08 * margin for row in rows)), 6.0 * margin)
+    left, right = 6.0, width - 6.0
+
+    def x(value: float) -> float:
+        return left + (min(max(value, low), high) - low) / (high - low) * (right - left)
+
+    bottom = _TOP + _ROW * len(rows) + 6
+    parts = [
+        svg.rect(x(-margin), _TOP, x(high) - x(-margin), bottom - _TOP, "band"),
+        svg.text(
+            min(max(x(0), 95), width - 95), 14, "at most the margin worse than dense", "soft small", anchor="middle"
+        ),
+    ]
+    for index, row in enumerate(rows):
+        parts += _row(row, index, x, (low, high), (left, right), margin, score)
+    parts += _axis(x, low, high, bottom, width, score)
+    label = "; ".join(_finding(row, margin, score) for row in rows)
+    return svg.picture(parts, width=width, height=bottom + 58, label=f"Difference to dense. {label}.")
+
+
+def _row(
+    row: Interval, index: int, x: Any, ends: tuple[float, float], sides: tuple[float, float], margin: float, score: str
+) -> list[Markup]:
+    top = _TOP + _ROW * index
+    y = top + 42
+    shift, lower, _ = figures.told(row.estimate, row.lower, margin, score)
+    parts = [
+        svg.text(sides[0], top + 18, svg.shorten(row.label, 30), "ink"),
+        svg.text(sides[1] - 6, top + 18, f"{shift}, at least {lower}", "ink", anchor="end"),
+        svg.line(x(-margin), y - 14, x(-margin), y + 14, "margin-line"),
+        svg.line(x(0), y - 14, x(0), y + 14, "zero-line"),
+        svg.line(x(row.lower), y, x(row.upper), y, f"bar {row.colour}"),
+    ]
+    if row.lower < ends[0]:
+        parts.append(svg.path([(sides[0] + 6, y - 5), (sides[0], y), (sides[0] + 6, y + 5)], f"bar {row.colour}"))
+    else:
+        parts.append(svg.line(x(row.lower), y - 6, x(row.lower), y + 6, f"bar {row.colour}"))
+    kind = "filled" if row.filled else "hollow"
+    parts.append(svg.mark(x(row.estimate), y, "circle", f"{kind} {row.colour}", size=5.2))
+    return parts
+
+
+def _axis(x: Any, low: float, high: float, bottom: float, width: float, score: str) -> list[Markup]:
+    factor = figures.scale(score)
+    parts = [svg.line(x(low), bottom, x(high), bottom, "axis")]
+    step = svg.nice_step(factor * (high - low), 5)
+    for value in svg.ticks(factor * low, factor * high, 5):
+        at = x(value / factor)
+        anchor = "start" if at < 16 else "end" if at > width - 16 else "middle"
+        shown = figures.fixed(value, svg.step_decimals(step), plus=True)
+        parts.append(svg.line(at, bottom, at, bottom + 4, "axis"))
+        parts.append(svg.text(at, bottom + 18, shown if value else "0", "soft", anchor=anchor))
+    unit = figures.difference_unit(score)
+    title = f"{figures.score_name(score)} minus dense" + (f", {unit}" if unit else "")
+    parts.append(svg.text(width / 2, bottom + 36, title, "soft", anchor="middle"))
+    caption = "passes when the whole bar lies right of the dotted line"
+    parts.append(svg.text(width / 2, bottom + 53, caption, "soft small", anchor="middle"))
+    return parts
+
+
+def _finding(row: Interval, margin: float, score: str) -> str:
+    shift, lower, allowed = figures.told(row.estimate, row.lower, margin, score)
+    side = "right of" if row.lower > -margin else "not wholly right of"
+    unit = figures.difference_unit(score)
+    return f"{row.label}: {shift}{' ' + unit if unit else ''}, at least {lower}, {side} the margin {allowed}"

@@ -1,0 +1,337 @@
+"""One HTML file from one run folder: it works offline, without JavaScript, on paper and on a phone."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import jinja2
+from markupsafe import Markup
+
+from sparsefire.errors import UserError
+from sparsefire.report import (
+    candidates_table,
+    coefficients_chart,
+    curves_chart,
+    errors_chart,
+    four_numbers,
+    groups,
+    intervals_chart,
+    size_chart,
+    svg,
+    wiring_chart,
+)
+from sparsefire.search import figures, wording
+from sparsefire.search.limits import limits
+
+Verdict = Mapping[str, Any]
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+def write_report(folder: str | os.PathLike[str]) -> Path:
+    """Write ``report.html`` into a run folder and return its path.
+
+    Args:
+        folder: what ``sparsefire fit`` wrote: ``verdict.json``, ``results.parquet`` and the model files. Without
+            ``results.parquet`` the learning curves are left out, without a model the wiring.
+
+    Raises:
+        UserError: the folder holds no readable ``verdict.json``.
+
+    >>> import json, tempfile
+    >>> from sparsefire.search.wording import EXAMPLE
+    >>> with tempfile.TemporaryDirectory() as name:
+    ...     _ = (Path(name) / "verdict.json").write_text(json.dumps(EXAMPLE))
+    ...     text = write_report(name).read_text(encoding="utf-8")
+    >>> "A network with 13,310 weights, 20 times fewer than the dense one, is not worse." in text
+    True
+    """
+    run = Path(folder)
+    verdict = read_verdict(run)
+    results = run / "results.parquet"
+    curves = read_curves(results) if results.exists() else {}
+    text = build_page(verdict, curves, load_network(run), rebuild=f"sparsefire report {_shown_path(run)}")
+    out = run / "report.html"
+    partial = run / ".report.html.part"
+    partial.write_text(text, encoding="utf-8", errors="replace")
+    partial.replace(out)  # a reader never sees half a page
+    return out
+
+
+def read_verdict(run: Path) -> dict[str, Any]:
+    """Return ``verdict.json`` of a run folder.
+
+    >>> read_verdict(Path("no-such-run"))
+    Traceback (most recent call last):
+    ...
+    sparsefire.errors.UserError: no-such-run holds no finished run.
+    """
+    path = run / "verdict.json"
+    expected = "a folder written by sparsefire fit, with verdict.json in it"
+    try:
+        verdict = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(
+            f"{run} holds no finished run.", came=str(run), expected=expected, attempt="sparsefire fit DATA --out RUN"
+        ) from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {error}.", came=str(path), expected=expected) from None
+    if not isinstance(verdict, dict) or "state" not in verdict or verdict.get("format", 1) != 1:
+        raise UserError(f"{path} is no verdict of this version.", came=str(path), expected=expected)
+    return verdict
+
+
+def read_curves(path: Path) -> dict[str, list[list[float]]]:
+    """Return the learning curves of ``results.parquet``: per candidate one list of held-out scores per run.
+
+    >>> with tempfile.TemporaryDirectory() as name:
+    ...     file = Path(name) / "results [1].parquet"
+    ...     one = duckdb.sql("SELECT 'a' AS candidate, 0 AS round, 0 AS fold, [0.5, 0.75] AS curve")
+    ...     one.write_parquet(str(file))
+    ...     read_curves(file)
+    {'a': [[0.5, 0.75]]}
+    """
+    with tempfile.TemporaryDirectory() as scratch, duckdb.connect() as connection:
+        source = path
+        if any(c in str(path) for c in "*?["):  # read_parquet takes these for patterns
+            source = Path(shutil.copy(path, Path(scratch) / "results.parquet"))
+        rows = connection.execute(
+            "SELECT candidate, curve::DOUBLE[] FROM read_parquet(?) WHERE len(curve) > 1 ORDER BY candidate, round, fold",
+            [str(source)],
+        ).fetchall()
+    out: dict[str, list[list[float]]] = {}
+    for candidate, curve in rows:
+        out.setdefault(candidate, []).append([float("nan") if value is None else value for value in curve])
+    return out
+
+
+def load_network(run: Path) -> Any | None:
+    """Return the model of a run, or None if the folder holds none: an object with ``layers`` and ``feature_names``.
+
+    >>> load_network(Path("no-such-run")) is None
+    True
+    """
+    if not (run / "model.json").exists():
+        return None
+    from sparsefire.deploy import load_model  # late: the only part of the report that may need more than NumPy
+
+    return load_model(run)
+
+
+def build_page(verdict: Verdict, curves: curves_chart.Curves, network: Any | None, *, rebuild: str = "") -> str:
+    """Return the page as text.
+
+    Args:
+        verdict: the dictionary of ``verdict.json``; its words are made anew where they are missing.
+        curves: learning curves per candidate, may be empty.
+        network: has ``layers`` (list of (weight [out, in], bias), or None), ``feature_names`` and ``classes``; or None.
+        rebuild: the command that makes this page again.
+
+    >>> from sparsefire.search.wording import EXAMPLE
+    >>> build_page(EXAMPLE, {}, None).count("<h1")
+    1
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters["clean"] = svg.clean
+    score = verdict["data"]["score"]
+    named = figures.score_name(score)
+    context = {
+        "css": Markup((_TEMPLATES / "page.css").read_text(encoding="utf-8")),  # our own file
+        "title": _title(verdict),
+        "words": {key: verdict.get(key) or value for key, value in wording.words(verdict).items()},
+        "evidence": _evidence(verdict),
+        "warnings": _warnings(verdict),
+        "intervals": (intervals_chart.draw(verdict, width=340.0), intervals_chart.draw(verdict, width=358.0)),
+        "tiles": four_numbers.tiles(verdict),
+        "groups": [groups.section(verdict, group) for group in verdict.get("groups") or ()],
+        "size": _size(verdict, named),
+        "candidates": _candidates(verdict),
+        "wiring": _wiring(verdict, network),
+        "curves": _curves(verdict, curves),
+        "errors": _errors(verdict),
+        "limits": verdict.get("limits") or limits(verdict),
+        "repeat": _repeat(verdict),
+        "command": verdict["plan"].get("command") or "",
+        "data_table": (verdict["data"].get("table") or []),
+        "rebuild": rebuild,
+        "score_name": named,
+        "score_head": named + (f", {figures.score_unit(score)}" if figures.score_unit(score) else ""),
+        "difference_head": "minus dense"
+        + (f", {figures.difference_unit(score)}" if figures.difference_unit(score) else ""),
+    }
+    return environment.get_template("page.html.jinja").render(context)
+
+
+def _title(verdict: Verdict) -> str:
+    data = verdict["data"]
+    text = svg.shorten(data.get("name") or "data", 80)
+    columns = [svg.shorten(group["column"], 40) for group in verdict.get("groups") or ()]
+    return f"{text}, target {svg.shorten(data['target'], 60)}, by {' and '.join(columns)}" if columns else text
+
+
+def _evidence(verdict: Verdict) -> list[dict[str, str]]:
+    """Split every line at the part to stress, so that the template only places the pieces."""
+    out = []
+    for line in verdict.get("evidence") or wording.evidence(verdict):
+        before, strong, after = line["text"].partition(line.get("strong") or "\0")
+        out.append({"lead": line["lead"], "before": before, "strong": strong, "after": after})
+    return out
+
+
+def _warnings(verdict: Verdict) -> list[str]:
+    test = verdict.get("confirmation") or {}
+    return list(dict.fromkeys([*(verdict.get("warnings") or ()), *(test.get("warnings") or ())]))
+
+
+def _size(verdict: Verdict, named: str) -> dict[str, Any] | None:
+    if not size_chart.drawable(verdict):
+        return None
+    selected = verdict.get("selected")
+    methods = {
+        (row["kind"], row["method"]) for row in verdict["candidates"] if row["kind"] == "sparse" and row["score"]
+    }
+    chosen = wording.find(verdict, identifier=selected["candidate"]) if selected else None
+    others = len(methods - ({(chosen["kind"], chosen["method"])} if chosen else set()))
+    text = (
+        f"Cross-validated {named} with 95% intervals. Inside the shaded band a network loses at most the margin. "
+        "A filled mark passed the test, a hollow one did not or was not tested"
+    )
+    if others:
+        word = "other" if chosen is not None and chosen["kind"] == "sparse" else "sparse"
+        count = figures.in_words(others)
+        one = f"line is the {word} method" if others == 1 else f"lines are the {count} {word} methods"
+        text += f"; thin grey {one}".replace(f"{count} other", f"other {count}")
+    return {
+        "text": text + ".",
+        "wide": size_chart.draw(verdict, width=960.0, height=380.0),
+        "phone": size_chart.draw(verdict, width=358.0, height=300.0, phone=True),
+    }
+
+
+def _candidates(verdict: Verdict) -> dict[str, Any]:
+    table = candidates_table.table(verdict)
+    plan = verdict["plan"]
+    chains = plan.get("chains") or len(plan.get("methods") or ()) or 1
+    each = plan.get("level_each") or plan.get("level", 0.05) / chains
+    share = f"one-sided at {figures.short_percent(each)} each"
+    if chains > 1:
+        share += (
+            f": {figures.in_words(chains)} methods share the {figures.short_percent(plan.get('level', 0.05))} error"
+        )
+    return {
+        "table": table,
+        "level": figures.short_percent(1 - 2 * each),
+        "note": f"intervals of the difference are {share}",
+        "folded": len(table.everything) > len(table.shown),
+    }
+
+
+def _wiring(verdict: Verdict, network: Any | None) -> dict[str, Any] | None:
+    if network is None:
+        return None
+    layers = network.layers
+    names, classes = tuple(network.feature_names or ()), tuple(network.classes or ())
+    target = str(verdict["data"]["target"])
+    if layers is not None and len(layers) == 1:
+        chart = coefficients_chart.draw(layers[0][0], names, classes)
+        return {"kind": "linear", "chart": chart, "shown": len(chart.rows)}
+    if not verdict.get("selected"):
+        return None  # nothing was chosen, so there is no chosen network to draw
+    if layers is None:
+        rows = [
+            (svg.clean(name), figures.count(kept), figures.count(total))
+            for name, kept, total in _kept_by_layer(network)
+        ]
+        return {"kind": "other", "rows": rows}
+    return {"kind": "mlp", "chart": wiring_chart.draw(layers, names, classes, target=target)}
+
+
+def _kept_by_layer(network: Any) -> Sequence[tuple[str, int, int]]:
+    """Name, weights kept and weights in all, for networks that are not drawn."""
+    return getattr(network, "kept_by_layer", None) or ()
+
+
+def _curves(verdict: Verdict, curves: curves_chart.Curves) -> dict[str, Any] | None:
+    panels = curves_chart.panels(verdict, curves)
+    if not panels:
+        return None
+    score = verdict["data"]["score"]
+    unit = f" ({figures.score_unit(score)})" if figures.score_unit(score) else ""
+    name = figures.score_name(score)
+    text = (
+        f"{name[0].upper()}{name[1:]}{unit} on held-out folds; thin lines are single runs, the thick one is their mean"
+    )
+    text += ", the dotted line is dense." if len(panels) > 1 else "."
+    drawn = [wording.find(verdict, identifier=panel.candidate) for panel in panels]
+    if any(row is not None and row["method"] in curves_chart.PRUNES_WHILE_TRAINING for row in drawn):
+        text += " Dips: weights being pruned."
+    return {
+        "text": text,
+        "wide": curves_chart.draw(verdict, curves, width=500.0, columns=3),
+        "phone": curves_chart.draw(verdict, curves, width=358.0, columns=2),
+    }
+
+
+def _errors(verdict: Verdict) -> errors_chart.Errors | None:
+    errors = verdict.get("errors") or {}
+    if errors.get("confusion"):
+        return errors_chart.confusion(errors["confusion"], [str(name) for name in verdict["data"]["classes"]])
+    if errors.get("residuals"):
+        both = errors["residuals"]
+        return errors_chart.residuals(both["prediction"], both["residual"], str(verdict["data"]["target"]))
+    return None
+
+
+def _repeat(verdict: Verdict) -> list[tuple[str, str]]:
+    data, plan = verdict["data"], verdict["plan"]
+    timing, versions = verdict.get("timing") or {}, verdict.get("versions") or {}
+    rows = []
+    size = [f"{figures.count(data['rows'])} rows"] if data.get("rows") else []
+    size += [f"{figures.count(data['inputs'])} inputs"] if data.get("inputs") else []
+    size += [f"{len(data['classes'])} classes"] if data.get("classes") else []
+    size += [f"sha256 {figures.short_hash(data['sha256'])}"] if data.get("sha256") else []
+    rows.append(("data", ", ".join(size)))
+    rows += [("", note) for note in data.get("notes") or ()]
+    split = [
+        f"{figures.count(data['rows_development'])} development",
+        f"{figures.count(data.get('rows_test') or 0)} test",
+    ]
+    split += [str(data["split"])] if data.get("split") else []
+    split += [f"{figures.count(data['clusters'])} clusters"] if data.get("clusters") else []
+    rows.append(("split", ", ".join(split)))
+    folds = f"{plan['folds']} folds × {plan['rounds']} initialisation{'s' if plan['rounds'] != 1 else ''}"
+    rows.append(("effort", f"{plan['effort']}: {folds}" if plan.get("effort") else folds))
+    if timing.get("runs") is not None:
+        text = f"{figures.count(timing['runs'])} in {figures.duration(timing['seconds'])}"
+        text += f", {plan['workers']} workers" if plan.get("workers") else ""
+        text += f", {figures.count(timing['resumed'])} taken from an earlier start" if timing.get("resumed") else ""
+        rows.append(("runs", text))
+    power = (plan.get("planned_power") or {}).get("text")
+    if power:
+        rows.append(("power", power))
+    if versions:
+        rows.append(("versions", ", ".join(f"{_proper(name)} {version}" for name, version in versions.items())))
+    return [(label, text) for label, text in rows if text]
+
+
+def _proper(name: str) -> str:
+    return {"python": "Python", "numpy": "NumPy"}.get(name, name)
+
+
+def _shown_path(run: Path) -> str:
+    """The folder as it is typed from here; a folder elsewhere goes by its name, so that no home is told."""
+    try:
+        relative = os.path.relpath(run)
+    except ValueError:  # another drive
+        return run.name
+    return run.resolve().name if relative.startswith("..") else relative.replace(os.sep, "/")

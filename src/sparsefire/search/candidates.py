@@ -1,0 +1,185 @@
+"""Who takes part: dense, its sparse versions, the narrow rival, the linear model, and boosting as a yardstick."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sparsefire.errors import UserError
+from sparsefire.sparsity import METHODS
+from sparsefire.train.networks import Description
+from sparsefire.wiring import LAYOUTS
+from sparsefire.wiring.densities import keep_count
+
+HIDDEN_SMALL = (256, 256)  # below 10,000 rows
+HIDDEN_TABLE = (128, 64)
+HIDDEN_WIDE = (300, 100)  # 200 features and more
+HIDDEN_FORWARD = (32,)  # a forward gradient pays for every weight it perturbs
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to make a model, before it is trained.
+
+    Attributes:
+        id: unique name, such as ``"gmp@0.05"``.
+        kind: ``"dense"``, ``"sparse"``, ``"narrow"``, ``"linear"``, ``"boosting"`` or ``"backprop"`` (dense trained by
+            back-propagation, the yardstick of another rule).
+        method: name of the method, with its layout where that is not the method's own (``"static/balanced"``).
+        density: share of the dense network's weights, None where there is none.
+    """
+
+    id: str
+    kind: str
+    method: str
+    density: float | None = None
+
+    @property
+    def training_method(self) -> str:
+        """Return the name ``sparsify`` knows, or ``"dense"``."""
+        return self.method.split("/")[0] if self.kind == "sparse" else "dense"
+
+    @property
+    def layout(self) -> str | None:
+        """Return the layout that was asked for, None for the method's own."""
+        return self.method.split("/")[1] if "/" in self.method else None
+
+    def settings(self) -> dict[str, Any]:
+        """Return what identifies it in a run's settings."""
+        return {"kind": self.kind, "method": self.method, "density": self.density}
+
+
+DENSE = Candidate("dense", "dense", "dense", None)
+LINEAR = Candidate("linear", "linear", "linear")
+BOOSTING = Candidate("boosting", "boosting", "boosting")
+BACKPROP = Candidate("backprop", "backprop", "backprop")
+
+
+def chains(methods: Sequence[str], densities: Sequence[float], *, narrow: bool) -> dict[str, list[Candidate]]:
+    """Return the chains that are walked from dense to sparse: one per method, the narrow rival, and linear.
+
+    >>> list(chains(["gmp"], [0.1, 0.2], narrow=True))
+    ['linear', 'narrow', 'gmp']
+    >>> [c.id for c in chains(["gmp"], [0.1, 0.2], narrow=True)["gmp"]]
+    ['gmp@0.2', 'gmp@0.1']
+    """
+    order = sorted(set(densities), reverse=True)
+    found = {"linear": [LINEAR]}
+    if narrow:
+        found["narrow"] = [Candidate(f"narrow@{d:g}", "narrow", "narrow", d) for d in order]
+    for method in methods:
+        found[method] = [Candidate(f"{method}@{d:g}", "sparse", method, d) for d in order]
+    return found
+
+
+def check_methods(methods: Sequence[str]) -> tuple[str, ...]:
+    """Return the methods, or raise at a name (``method`` or ``method/layout``) that does not exist.
+
+    >>> check_methods(["gmp", "static/balanced"])
+    ('gmp', 'static/balanced')
+    """
+    for name in methods:
+        method, _, layout = name.partition("/")
+        layouts = [*LAYOUTS, *(["global"] if method in METHODS and METHODS[method].layout == "global" else [])]
+        if method not in METHODS or ("/" in name and layout not in layouts):
+            raise UserError(
+                f"there is no method {name!r}.",
+                came=name,
+                expected=f"{', '.join(METHODS)}; a layout may follow: static/balanced",
+            )
+    if len(set(methods)) < len(methods):
+        raise UserError("a method is named twice.", came=", ".join(methods), expected="each method once")
+    return tuple(methods)
+
+
+def check_densities(densities: Sequence[float]) -> tuple[float, ...]:
+    """Return densities from dense to sparse, or raise when one lies outside (0, 1).
+
+    >>> check_densities([0.1, 0.5])
+    (0.5, 0.1)
+    """
+    if not densities or not all(isinstance(d, int | float) and 0 < d < 1 for d in densities):
+        raise UserError(
+            "densities are shares of the dense network's weights.",
+            came=", ".join(map(str, densities)) or "none",
+            expected="numbers between 0 and 1",
+            attempt="--densities 0.2,0.1,0.05",
+        )
+    return tuple(sorted({float(d) for d in densities}, reverse=True))
+
+
+def architecture(model: str, rows: int, shape: Sequence[int], hidden: Sequence[int] | None, rule: str) -> Description:
+    """Return what stays the same in every fold: the kind of network and its hidden sizes.
+
+    Args:
+        model: ``"mlp"``, ``"cnn"`` or the name of a factory.
+        rows: development rows.
+        shape: of one prepared row.
+        hidden: sizes of the hidden layers, None for the default.
+        rule: a forward gradient starts from a smaller network.
+
+    >>> architecture("mlp", 1400, [64], None, "backprop")
+    {'kind': 'mlp', 'hidden': [256, 256]}
+    """
+    if model == "mlp":
+        if hidden is None:
+            wide = HIDDEN_WIDE if _size(shape) >= 200 else HIDDEN_TABLE
+            hidden = HIDDEN_SMALL if rows < 10_000 else wide
+            hidden = HIDDEN_FORWARD if rule == "forward-gradient" else hidden
+        return {"kind": "mlp", "hidden": [int(width) for width in hidden]}
+    if model == "cnn":
+        if len(shape) != 3:
+            raise UserError(
+                "a convolutional network needs images.",
+                came=f"rows of shape {tuple(shape)}",
+                expected="an array [rows, channels, height, width] or [rows, height, width]",
+                attempt="--model mlp",
+            )
+        return {"kind": "cnn", "channels": [16, 32], "hidden": int(hidden[0]) if hidden else 128}
+    return {"kind": "factory", "name": model}
+
+
+def describe(base: Description, shape: Sequence[int], outputs: int) -> Description:
+    """Return the dense network for prepared rows of a shape.
+
+    >>> describe({"kind": "mlp", "hidden": [8]}, [4], 3)
+    {'kind': 'mlp', 'widths': [4, 8, 3]}
+    """
+    if base["kind"] == "mlp":
+        return {"kind": "mlp", "widths": [_size(shape), *base["hidden"], outputs]}
+    if base["kind"] == "cnn":
+        return {**base, "shape": [int(s) for s in shape], "outputs": outputs}
+    return {**base, "shape": [int(s) for s in shape], "outputs": outputs}
+
+
+def rate_of(candidate: Candidate, rows: int) -> float:
+    """Return the learning rate of AdamW a candidate starts from; see the guide page on training sparse networks.
+
+    A sparse network needs a higher rate than a dense one (each unit sums over fewer inputs). Measured on digits, MNIST
+    and Adult; runs that may tune try multiples of it.
+
+    >>> rate_of(DENSE, 1400), rate_of(Candidate("gmp@0.1", "sparse", "gmp", 0.1), 1400)
+    (0.003, 0.01)
+    """
+    if candidate.kind in ("dense", "backprop"):
+        return 3e-3
+    if candidate.kind == "narrow":
+        return 5e-3
+    if candidate.training_method == "lrr":
+        return 5e-3
+    if candidate.training_method == "gmp":
+        return 1e-2 if rows < 30_000 else 5e-3
+    return 1e-2 if (candidate.density or 1) <= 0.1 else 5e-3
+
+
+def target_weights(dense_weights: int, candidate: Candidate) -> int:
+    """Return how many weights a sparse or narrow candidate may have."""
+    return keep_count(dense_weights, candidate.density or 1.0)
+
+
+def _size(shape: Sequence[int]) -> int:
+    size = 1
+    for extent in shape:
+        size *= int(extent)
+    return size

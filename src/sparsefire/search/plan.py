@@ -1,0 +1,295 @@
+"""What will be trained: folds, rounds, epochs and densities for an effort, fixed before any score is seen.
+
+The plan follows from the data and the effort alone, by a model of what runs cost, so that the same command makes the same
+plan on every machine. A pilot run then measures this machine for the time that is shown; only when it finds the plan
+``PATIENCE`` times over its budget is the plan cut.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from sparsefire.errors import UserError
+from sparsefire.search.candidates import BACKPROP, BOOSTING, DENSE, LINEAR, Candidate, chains, rate_of, target_weights
+from sparsefire.train import Training
+
+EFFORTS = ("quick", "standard", "thorough")
+METHODS_BY_EFFORT = {
+    "quick": ("gmp",),
+    "standard": ("gmp", "lrr", "rigl", "sign-in", "static"),
+    "thorough": ("gmp", "lrr", "rigl", "sign-in", "static", "static/balanced"),
+}
+DENSITIES_BY_EFFORT = {
+    "quick": (0.2, 0.1, 0.05, 0.02),
+    "standard": (0.5, 0.2, 0.1, 0.05, 0.02, 0.01),
+    "thorough": (0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01),
+}
+ROUNDS_BY_EFFORT = {"quick": 3, "standard": 5, "thorough": 10}
+RATES_BY_EFFORT = {"quick": 1, "standard": 3, "thorough": 4}
+BUDGET_BY_EFFORT = {"quick": 150.0, "standard": 1800.0, "thorough": 14400.0}  # seconds on two workers
+BOOSTING_ROWS_BY_EFFORT = {"quick": 10_000, "standard": 50_000, "thorough": None}
+RATE_FACTORS = (1.0, 1 / 3, 3.0, 0.1)
+PATIENCE = 3.0
+PER_STEP, PER_WEIGHT = 0.8e-3, 7.3e-11  # seconds per step; per step, weight and row of the batch: one thread, 2020s CPU
+TUNING = 0.4  # cost of trying one rate, as a share of a full run: four fifths of the rows, half of the epochs
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that is fixed before training.
+
+    Attributes:
+        effort: one of ``EFFORTS``.
+        methods: sparse methods named in advance.
+        densities: from dense to sparse.
+        narrow: whether the narrow rival takes part.
+        folds, rounds: K folds, M rounds of fresh folds and fresh initialisations.
+        epochs, batch: of every network.
+        rates: learning rates (or penalties) tried in every run, inside its own training rows.
+        margin: loss allowed, in units of the score; None until dense is known (``retain``).
+        retain: share of dense's gain over a constant that must be kept, or None.
+        level: one-sided error level of the whole walk.
+        rule, directions: how networks learn.
+        boosting_rows: at most this many rows train the boosting yardstick.
+    """
+
+    effort: str
+    methods: tuple[str, ...]
+    densities: tuple[float, ...]
+    narrow: bool
+    folds: int
+    rounds: int
+    epochs: int
+    batch: int
+    rates: int
+    margin: float | None
+    retain: float | None
+    level: float
+    rule: str
+    directions: int
+    boosting_rows: int | None
+
+    def settings(self) -> dict[str, Any]:
+        """Return the plan as plain values."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+    @property
+    def chains(self) -> dict[str, list[Candidate]]:
+        """Return what is walked: linear, narrow, and one chain per method."""
+        return chains(self.methods, self.densities, narrow=self.narrow)
+
+    def yardsticks(self) -> list[Candidate]:
+        """Return what is trained in every case, before the walks."""
+        return [DENSE, LINEAR, *([BACKPROP] if self.rule != "backprop" else [])]
+
+    def rounds_of(self, candidate: Candidate) -> int:
+        """Return in how many rounds a candidate is trained: boosting is never chosen, one round is enough."""
+        return 1 if candidate.kind == "boosting" else self.rounds
+
+    def training(self, candidate: Candidate, rows: int, factor: float = 1.0) -> Training:
+        """Return how a network is trained, with its rate multiplied by a factor."""
+        epochs = max(2, round(self.epochs / 3)) if candidate.training_method == "lrr" else self.epochs
+        backprop = candidate.kind == "backprop"
+        return Training(
+            method=candidate.training_method,
+            density=candidate.density if candidate.kind == "sparse" and candidate.density else 1.0,
+            layout=candidate.layout,
+            rate=rate_of(candidate, rows) * factor,
+            epochs=epochs,
+            batch=self.batch,
+            rule="backprop" if backprop else self.rule,
+            directions=self.directions,
+        )
+
+
+def make_plan(
+    effort: str,
+    rows: int,
+    features: int,
+    test_rows: int,
+    *,
+    methods: Sequence[str] | None = None,
+    densities: Sequence[float] | None = None,
+    margin: float | None = None,
+    retain: float | None = None,
+    folds: int | None = None,
+    rounds: int | None = None,
+    epochs: int | None = None,
+    level: float = 0.05,
+    rule: str = "backprop",
+    narrow: bool = True,
+    max_folds: int | None = None,
+) -> Plan:
+    """Return the plan for an effort; what is given explicitly is not touched later.
+
+    Args:
+        effort: ``"quick"``, ``"standard"`` or ``"thorough"``.
+        rows, features, test_rows: size of the development rows, of a prepared row, of the test set.
+        max_folds: as many folds as the data allow (sites, clusters), or None.
+
+    Raises:
+        UserError: an unknown effort, a margin outside (0, 1), both margin and retain, or impossible numbers.
+
+    >>> plan = make_plan("quick", 1437, 64, 360)
+    >>> plan.folds, plan.rounds, plan.margin, plan.methods
+    (10, 3, 0.01, ('gmp',))
+    """
+    _check(effort, margin, retain, folds, rounds, epochs, level)
+    small = rows < 5000
+    if folds is None:
+        folds = 10 if small else 3 if effort == "quick" and rows >= 20_000 else 5
+    folds = min(folds, max_folds) if max_folds else folds
+    if epochs is None:
+        epochs = 40 if small else 15 if rows < 20_000 else 8
+        epochs = max(5, round(epochs * 0.6)) if effort == "quick" else epochs
+        epochs = epochs * 6 if rule == "forward-gradient" else epochs
+    if margin is None and retain is None:
+        margin = max(0.01, 2 / max(1, test_rows))
+    return Plan(
+        effort=effort,
+        methods=tuple(methods) if methods is not None else METHODS_BY_EFFORT[effort],
+        densities=tuple(densities) if densities is not None else DENSITIES_BY_EFFORT[effort],
+        narrow=narrow,
+        folds=folds,
+        rounds=rounds or ROUNDS_BY_EFFORT[effort],
+        epochs=epochs,
+        batch=_batch(rows, features),
+        rates=RATES_BY_EFFORT[effort],
+        margin=margin,
+        retain=retain,
+        level=level,
+        rule=rule,
+        directions=16,
+        boosting_rows=BOOSTING_ROWS_BY_EFFORT[effort],
+    )
+
+
+def cut(plan: Plan, times_over: float, keep: frozenset[str]) -> Plan:
+    """Make a plan cheaper that the pilot found ``times_over`` times its budget: rounds, then densities, then folds.
+
+    Args:
+        plan: the plan.
+        times_over: estimated seconds over budgeted ones.
+        keep: names of fields the user gave, which stay.
+
+    >>> plan = make_plan("standard", 1437, 64, 360)
+    >>> cut(plan, 4.0, frozenset()).rounds, cut(plan, 4.0, frozenset({"rounds"})).rounds
+    (3, 5)
+    """
+    if times_over <= PATIENCE:
+        return plan
+    if "rounds" not in keep and plan.rounds > 3:
+        plan, times_over = replace(plan, rounds=3), times_over * 3 / plan.rounds
+    if times_over > PATIENCE and plan.rates > 1:
+        plan, times_over = replace(plan, rates=1), times_over / (1 + TUNING * plan.rates)
+    if times_over > PATIENCE and "folds" not in keep and plan.folds > 3:
+        plan, times_over = replace(plan, folds=3), times_over * 3 / plan.folds
+    if times_over > PATIENCE and "densities" not in keep and len(plan.densities) > 3:
+        plan = replace(plan, densities=tuple(plan.densities[1::2]))
+    return plan
+
+
+def cost(plan: Plan, candidate: Candidate, rows: int, features: int, outputs: int, dense_weights: int) -> float:
+    """Return the seconds one run should take on one thread of an ordinary machine.
+
+    Args:
+        rows: training rows of one run.
+    """
+    if candidate.kind == "linear":
+        return 2e-9 * rows * features * max(1, outputs) * 60 * (1 + TUNING * _tries(plan)) + 0.01
+    if candidate.kind == "boosting":
+        used = min(rows, plan.boosting_rows or rows)
+        return 0.3 + 100 * outputs * (1e-3 + 4e-9 * used * features)
+    training = plan.training(candidate, rows)
+    weights = target_weights(dense_weights, candidate) if candidate.kind == "narrow" else dense_weights
+    steps = training.total_epochs() * math.ceil(rows / plan.batch)
+    per_step = PER_STEP + PER_WEIGHT * weights * min(plan.batch, rows)
+    if training.rule == "forward-gradient":
+        per_step *= 2 + plan.directions / 4
+    if candidate.kind == "sparse":
+        per_step *= 1.7
+    return steps * per_step * (1 + TUNING * _tries(plan))
+
+
+def total_cost(plan: Plan, rows: int, features: int, outputs: int, dense_weights: int) -> float:
+    """Return the seconds of everything the plan may train, on one thread."""
+    in_fold = max(1, round(rows * (1 - 1 / plan.folds)))
+    return sum(
+        cost(plan, c, in_fold, features, outputs, dense_weights) * plan.folds * plan.rounds_of(c) for c in everyone(plan)
+    )
+
+
+def everyone(plan: Plan) -> list[Candidate]:
+    """Return all candidates, yardsticks first, each once."""
+    walked = [c for chain in plan.chains.values() for c in chain if c != LINEAR]
+    return [*plan.yardsticks(), BOOSTING, *walked]
+
+
+def rows_of_plan(plan: Plan, seconds_of: dict[str, float], workers: int) -> list[dict[str, Any]]:
+    """Return the table shown before training: who, at which densities, how many runs, about how long."""
+    per = plan.folds
+    amounts = " ".join(f"{d:g}" for d in plan.densities)
+    fixed = [*plan.yardsticks(), BOOSTING]
+    table = [
+        {
+            "candidates": ", ".join(c.id for c in fixed),
+            "densities": "–",
+            "runs": sum(per * plan.rounds_of(c) for c in fixed),
+            "seconds": sum(seconds_of[c.id] for c in fixed) / workers,
+        }
+    ]
+    for name, chain in plan.chains.items():
+        if name == "linear":
+            continue
+        table.append(
+            {
+                "candidates": "narrow dense" if name == "narrow" else name,
+                "densities": "same numbers of weights" if name == "narrow" else amounts,
+                "runs": per * plan.rounds * len(chain),
+                "seconds": sum(seconds_of[c.id] for c in chain) / workers,
+            }
+        )
+    return table
+
+
+def _tries(plan: Plan) -> int:
+    return plan.rates if plan.rates > 1 else 0
+
+
+def _batch(rows: int, features: int) -> int:
+    if rows < 1000:
+        return max(8, 2 ** round(math.log2(max(1, rows / 16))))
+    if rows < 3000:
+        return 64
+    return 256 if rows > 20_000 and features < 200 else 128
+
+
+def _check(
+    effort: str,
+    margin: float | None,
+    retain: float | None,
+    folds: int | None,
+    rounds: int | None,
+    epochs: int | None,
+    level: float,
+) -> None:
+    if effort not in EFFORTS:
+        raise UserError(f"there is no effort {effort!r}.", came=effort, expected=f"one of {', '.join(EFFORTS)}")
+    if margin is not None and retain is not None:
+        raise UserError("margin and retain are two ways to say one thing.", expected="one of them")
+    if margin is not None and not 0 < margin < 1:
+        raise UserError(
+            "the margin is the loss that may not be exceeded, in units of the score.",
+            came=f"margin={margin:g}",
+            expected="a number between 0 and 1; 0.01 is one point of accuracy",
+        )
+    if retain is not None and not 0 < retain < 1:
+        raise UserError("retain is the share of dense's gain that is kept.", came=f"{retain:g}", expected="0 to 1")
+    if not 0 < level < 0.5:
+        raise UserError("the level is an error probability.", came=f"level={level:g}", expected="such as 0.05")
+    for name, value, least in (("folds", folds, 2), ("rounds", rounds, 2), ("epochs", epochs, 1)):
+        if value is not None and value < least:
+            raise UserError(f"{name} must be at least {least}.", came=f"{name}={value}")

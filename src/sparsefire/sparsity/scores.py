@@ -1,0 +1,32 @@
+"""Which weights stay: exact top-k over one or several tensors, ties broken by position."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def keep_largest(scores: Sequence[Tensor], count: int) -> list[Tensor]:
+    """Return bool masks that are True at exactly ``count`` of the largest scores, taken over all tensors together.
+
+    Among equal scores the earlier tensor wins, then the earlier position, so the result is the same everywhere.
+
+    Args:
+        scores: tensors of any shapes.
+        count: how many to keep, from 0 to the number of all entries.
+
+    >>> keep_largest([torch.tensor([3.0, 1.0]), torch.tensor([1.0, 2.0])], 3)
+    [tensor([True, True]), tensor([False,  True])]
+    """
+    flat = torch.cat([score.detach().reshape(-1) for score in scores])
+    if not 0 <= count <= flat.numel():
+        raise ValueError(f"count must lie between 0 and {flat.numel()}. Got {count}")
+    kept = torch.zeros_like(flat, dtype=torch.bool)
+    if count:
+        threshold = flat.kthvalue(flat.numel() - count + 1).values
+        kept = flat > threshold
+        ties = (flat == threshold).nonzero().squeeze(1)
+        kept[ties[: count - int(kept.sum())]] = True
+    return [part.view_as(score) for part, score in zip(kept.split([s.numel() for s in scores]), scores, strict=True)]

@@ -1,0 +1,131 @@
+"""What the methods share: the counter and state of a topology, checks, and random masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sparsefire import masks, randomness
+from sparsefire.errors import UserError
+from sparsefire.wiring import layer_counts
+
+
+class Topology:
+    """A rule for the masks of one network; call :meth:`step` after every optimizer step.
+
+    This base is the topology that never moves: a static mask. Others override :meth:`update`.
+
+    Attributes:
+        net: the masked network.
+        needs: what it asks of its surroundings, among ``"optimizer"``, ``"scheduler"``, ``"steps"``, ``"dense gradient"``.
+
+    >>> from sparsefire.sparsity import sparsify
+    >>> topology = sparsify(nn.Linear(10, 10), density=0.1, rng=0)
+    >>> topology.step(); topology.state_dict()
+    {'steps_done': 1}
+    """
+
+    needs: frozenset[str] = frozenset()
+
+    def __init__(self, net: nn.Module) -> None:
+        self.net = net
+        self.steps_done = 0
+
+    def step(self) -> None:
+        """Count one optimizer step and move the masks if it is time."""
+        self.steps_done += 1
+        self.update()
+
+    def update(self) -> None:
+        """Move the masks after step number ``self.steps_done``."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the plain numbers that, with the network's own state, resume the topology (masks travel with the net)."""
+        return {"steps_done": self.steps_done}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what :meth:`state_dict` returned."""
+        self.steps_done = int(state["steps_done"])
+
+
+def check_network(net: nn.Module) -> dict[str, nn.Module]:
+    """Return the layers to mask, or raise what is wrong with them."""
+    found = masks.layers(net)
+    if not found:
+        raise UserError(
+            "this network has no weights to make sparse.",
+            came=type(net).__name__,
+            expected="at least one linear or convolutional layer",
+        )
+    for name, module in found.items():
+        if masks.mask_of(module) is not None:
+            raise UserError(
+                f"layer {name!r} is masked already.",
+                came="a second call of sparsify on one network",
+                expected="a plain network",
+                attempt="sf.bake(net) first",
+            )
+        if not module.weight.requires_grad:  # type: ignore[union-attr]
+            raise UserError(
+                f"layer {name!r} is frozen, and a mask that is learned or trained around needs its gradient.",
+                came="requires_grad=False",
+                expected="requires_grad=True, or the layer left out of the network given",
+            )
+    return found
+
+
+def check_optimizer(net: nn.Module, optimizer: torch.optim.Optimizer | None, method: str) -> torch.optim.Optimizer:
+    """Return the optimizer, or raise when it is missing or holds none of the network's weights."""
+    if optimizer is None:
+        raise UserError(f"method {method!r} needs the optimizer.", expected="sparsify(..., optimizer=optimizer)")
+    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    missing = [name for name, module in masks.layers(net).items() if id(module.weight) not in held]
+    if missing:
+        raise UserError(
+            f"the optimizer does not hold the weight of layer {missing[0]!r}.",
+            came=f"an optimizer of {len(held)} other parameters",
+            expected="an optimizer made from the parameters of this network, before it is masked",
+        )
+    return optimizer
+
+
+def check_steps(steps: int | None, method: str) -> int:
+    """Return the number of training steps, or raise when it is missing."""
+    if steps is None or steps < 1:
+        raise UserError(
+            f"method {method!r} needs the number of training steps.",
+            came=f"steps={steps}",
+            expected="sparsify(..., steps=epochs * batches)",
+        )
+    return int(steps)
+
+
+def random_masks(found: dict[str, nn.Module], density: float, layout: str, rng: Any) -> dict[str, Tensor]:
+    """Draw a uniformly random mask for each layer with the exact counts of the layout."""
+    shapes: Sequence[tuple[int, ...]] = [tuple(module.weight.shape) for module in found.values()]  # type: ignore[arg-type]
+    counts = layer_counts(shapes, density, layout)
+    generator = randomness.stream(rng, "random masks")
+    drawn = {}
+    for (name, module), shape, count in zip(found.items(), shapes, counts, strict=True):
+        flat = np.zeros(int(np.prod(shape)), dtype=bool)
+        flat[generator.choice(flat.size, size=count, replace=False)] = True
+        drawn[name] = torch.from_numpy(flat.reshape(shape)).to(module.weight.device)  # type: ignore[arg-type]
+    return drawn
+
+
+def attach_all(found: dict[str, nn.Module], drawn: dict[str, Tensor]) -> None:
+    """Mask every layer."""
+    for name, module in found.items():
+        masks.attach_(module, drawn[name])
+
+
+def full_masks(found: dict[str, nn.Module]) -> dict[str, Tensor]:
+    """Return masks that keep everything: where dense-to-sparse methods begin."""
+    return {
+        name: torch.ones_like(module.weight, dtype=torch.bool)  # type: ignore[arg-type]
+        for name, module in found.items()
+    }

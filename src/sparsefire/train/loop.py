@@ -1,0 +1,211 @@
+"""The training loop: network + rule + optimizer + topology → trained network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sparsefire import masks, randomness
+from sparsefire.errors import UserError
+from sparsefire.rules import RULES, Rule
+from sparsefire.sparsity import METHODS, sparsify
+from sparsefire.sparsity.rewinding import levels_to
+
+WARM_UP = 0.05  # share of a schedule in which the rate rises
+CHUNK = 4096  # rows evaluated at once
+
+
+@dataclass(frozen=True)
+class Training:
+    """How one network is trained.
+
+    Attributes:
+        method: ``"dense"`` or a name in :func:`sparsefire.sparsity.list_methods`.
+        density: share of weights kept; 1 for dense.
+        layout: how it is shared out; None takes the method's own.
+        rate: highest learning rate of AdamW (warm-up over 5% of the steps, then half a cosine to zero).
+        epochs: passes over the rows. ``lrr`` spends this many on every one of its levels.
+        batch: rows per step.
+        weight_decay: decoupled, on weights.
+        rule: ``"backprop"`` or ``"forward-gradient"``.
+        directions: of a forward gradient.
+    """
+
+    method: str = "dense"
+    density: float = 1.0
+    layout: str | None = None
+    rate: float = 3e-3
+    epochs: int = 20
+    batch: int = 64
+    weight_decay: float = 0.02
+    rule: str = "backprop"
+    directions: int = 16
+
+    def total_epochs(self) -> int:
+        """Return the passes over the rows, all levels of a rewinding method included.
+
+        >>> Training("lrr", 0.1, epochs=3).total_epochs(), Training("gmp", 0.1, epochs=3).total_epochs()
+        (36, 3)
+        """
+        return self.epochs * (levels_to(self.density) + 1) if self.method == "lrr" else self.epochs
+
+
+def train(
+    net: nn.Module,
+    x: np.ndarray,
+    y: np.ndarray,
+    training: Training,
+    *,
+    task: str,
+    rng: Any = None,
+    watch: Callable[[int, nn.Module, float], None] | None = None,
+) -> nn.Module:
+    """Train a network on prepared rows, in place, and return it as a plain module with exact zeros.
+
+    Args:
+        net: freshly initialised; C outputs for C classes, or one for regression.
+        x: float32, [rows, ...].
+        y: int64 class codes [rows], or float targets [rows] in standardised units.
+        training: method, density, rate, epochs, …
+        task: ``"classification"`` (cross-entropy) or ``"regression"`` (squared error).
+        rng: masks, batch order, dropout and directions; see :func:`sparsefire.randomness.entropy`.
+        watch: called after each epoch with its number from 1, the network, and the mean training loss.
+
+    Raises:
+        UserError: no rows, or a rule and a method that do not go together.
+
+    >>> from sparsefire.train.networks import build
+    >>> net = build({"kind": "mlp", "widths": [2, 16, 2]})
+    >>> x = np.random.default_rng(0).normal(size=(200, 2)).astype("float32"); y = (x[:, 0] > 0).astype(int)
+    >>> net = train(net, x, y, Training("gmp", 0.5), task="classification", rng=0)
+    >>> masks.density(net)
+    0.5
+    """
+    if not len(x):
+        raise UserError("there are no rows to train on.")
+    rows, targets = torch.from_numpy(np.ascontiguousarray(x)), torch.from_numpy(np.ascontiguousarray(y))
+    loss_fn = _loss(task)
+    if task == "regression":
+        targets = targets.to(rows.dtype)
+    batches = _Batches(len(rows), min(training.batch, len(rows)))
+    epochs = training.total_epochs()
+    steps = epochs * len(batches)
+    optimizer = _optimizer(net, training)
+    parts = levels_to(training.density) + 1 if training.method == "lrr" else 1
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, _schedule(max(1, steps // parts)))
+    rule = _rule(training, rng)
+    topology = None
+    if training.method != "dense":
+        where = randomness.integer(rng, "masks")
+        topology = sparsify(
+            net, training.density, training.method, training.layout, optimizer, scheduler, steps, rng=where
+        )
+    order = randomness.stream(rng, "batches")
+    with torch.random.fork_rng(devices=[]):  # dropout draws from the global generator: lend it a copy
+        torch.random.default_generator.manual_seed(randomness.integer(rng, "dropout"))
+        for epoch in range(1, epochs + 1):
+            net.train()
+            total = 0.0
+            for block in batches.of(order):
+                loss = rule(net, loss_fn, rows[block], targets[block])
+                optimizer.step()
+                scheduler.step()
+                if topology is not None:
+                    topology.step()
+                optimizer.zero_grad(set_to_none=True)
+                total += float(loss) * len(block)
+            if watch is not None:
+                watch(epoch, net, total / len(rows))
+    net.eval()
+    return masks.bake(net)
+
+
+def check_rule(rule: str, method: str) -> None:
+    """Raise when a method needs gradients a rule cannot give.
+
+    >>> check_rule("backprop", "rigl")
+    """
+    if rule not in RULES:
+        raise UserError(f"there is no rule {rule!r}.", came=repr(rule), expected=f"one of {', '.join(RULES)}")
+    if method in METHODS and "dense gradient" in METHODS[method].needs and not RULES[rule].dense_gradients:
+        able = [name for name, other in METHODS.items() if "dense gradient" not in other.needs]
+        raise UserError(
+            f"method {method!r} grows where the gradient of absent weights is large, which rule {rule!r} does not see.",
+            came=f"--methods {method} with --rule {rule}",
+            expected=f"methods that need no dense gradient: {', '.join(able)}",
+        )
+
+
+@torch.no_grad()
+def outputs_of(net: nn.Module, x: np.ndarray) -> np.ndarray:
+    """Return the raw outputs (logits, or standardised predictions) for prepared rows, [rows, outputs] float64.
+
+    Rows go through in blocks; values that are not finite (a diverged network) become 0.
+
+    >>> from sparsefire.train.networks import build
+    >>> outputs_of(build({"kind": "mlp", "widths": [4, 3]}), np.zeros((5, 4), "float32")).shape
+    (5, 3)
+    """
+    training = net.training
+    net.eval()
+    rows = torch.from_numpy(np.ascontiguousarray(x))
+    out = torch.cat([net(block).reshape(len(block), -1) for block in rows.split(CHUNK)]) if len(rows) else torch.empty(0, 1)
+    net.train(training)
+    return np.nan_to_num(out.double().numpy(), nan=0.0, posinf=1e30, neginf=-1e30)
+
+
+def _loss(task: str) -> Callable[[Tensor, Tensor], Tensor]:
+    if task == "classification":
+        return nn.functional.cross_entropy
+    return lambda output, target: nn.functional.mse_loss(output.reshape(target.shape), target)
+
+
+def _optimizer(net: nn.Module, training: Training) -> torch.optim.Optimizer:
+    weights = [p for p in net.parameters() if p.ndim > 1]
+    others = [p for p in net.parameters() if p.ndim <= 1]
+    groups = [
+        {"params": weights, "weight_decay": training.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=training.rate, fused=True)
+
+
+def _schedule(steps: int) -> Callable[[int], float]:
+    warm = max(1, round(WARM_UP * steps))
+
+    def factor(step: int) -> float:
+        if step < warm:
+            return (step + 1) / (warm + 1)
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, steps - warm))))
+
+    return factor
+
+
+def _rule(training: Training, rng: Any) -> Rule:
+    check_rule(training.rule, training.method)
+    if training.rule == "forward-gradient":
+        generator = torch.Generator().manual_seed(randomness.integer(rng, "directions"))
+        return RULES["forward-gradient"](directions=training.directions, generator=generator)
+    return RULES[training.rule]()
+
+
+@dataclass(frozen=True)
+class _Batches:
+    """Row numbers in random order, cut into batches; a last batch of one row is left out (it has no batch statistics)."""
+
+    rows: int
+    size: int
+
+    def __len__(self) -> int:
+        full, rest = divmod(self.rows, self.size)
+        return max(1, full + (rest > 1))
+
+    def of(self, order: np.random.Generator) -> Iterator[Tensor]:
+        blocks = torch.from_numpy(order.permutation(self.rows)).split(self.size)
+        yield from blocks[: len(self)]

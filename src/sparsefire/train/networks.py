@@ -1,0 +1,219 @@
+"""The networks `fit` trains: multilayer perceptrons, a small convolutional network, or the user's own factory.
+
+A network is described by a plain dictionary, so that a stored model can be rebuilt without pickle:
+
+    {"kind": "mlp", "widths": [64, 256, 256, 10]}
+    {"kind": "cnn", "shape": [1, 28, 28], "channels": [16, 32], "hidden": 128, "outputs": 10}
+    {"kind": "factory", "name": "package.module:factory", "shape": [64], "outputs": 10}
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from inspect import signature
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.utils import skip_init
+
+from sparsefire import masks, randomness
+from sparsefire.errors import UserError
+
+Description = dict[str, Any]
+Factory = Callable[..., nn.Module]
+
+
+def build(description: Description, rng: Any = 0, factory: Factory | nn.Module | None = None) -> nn.Module:
+    """Return a freshly initialised network for a description.
+
+    Weights are He normal (doi:10.1109/ICCV.2015.123), biases zero; torch's global generator is left as it was.
+
+    Args:
+        description: see the module docstring.
+        rng: see :func:`sparsefire.randomness.entropy`; decides the initial weights.
+        factory: for ``kind: "factory"``: a callable ``factory(shape, outputs)``
+            (with ``width=1.0`` if it can be scaled), or an ``nn.Module`` whose copy is
+            initialised afresh. It must be given by the caller; a description never causes an import.
+
+    Raises:
+        UserError: unknown kind, impossible sizes, or a factory that is missing or returns no module.
+
+    >>> build({"kind": "mlp", "widths": [4, 8, 3]})
+    Sequential(
+      (0): Flatten(start_dim=1, end_dim=-1)
+      (1): Linear(in_features=4, out_features=8, bias=True)
+      (2): ReLU()
+      (3): Linear(in_features=8, out_features=3, bias=True)
+    )
+    """
+    kind = description.get("kind")
+    if kind == "factory":
+        return _from_factory(description, rng, factory)
+    if kind == "mlp":
+        net = _mlp(_positive(description.get("widths"), "widths", at_least=2))
+    elif kind == "cnn":
+        net = _cnn(description)
+    else:
+        raise UserError(f"there is no network of kind {kind!r}.", expected="mlp, cnn or factory")
+    initialise_(net, rng)
+    return net
+
+
+@torch.no_grad()
+def initialise_(net: nn.Module, rng: Any) -> None:
+    """Draw He-normal weights and zero biases for every linear and convolutional layer, in place.
+
+    >>> net = nn.Linear(3, 2); initialise_(net, 0); net.bias.tolist()
+    [0.0, 0.0]
+    """
+    generator = torch.Generator().manual_seed(randomness.integer(rng, "initial weights"))
+    for module in net.modules():
+        if isinstance(module, nn.Linear | nn.modules.conv._ConvNd):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def narrow(description: Description, weights: int, factory: Factory | nn.Module | None = None) -> Description:
+    """Return the same kind of network, dense, with its hidden widths scaled so that it has at most ``weights`` weights.
+
+    Biases are not counted. The smallest network has one unit per hidden layer; then the result may exceed ``weights``.
+    A factory takes part when it has a parameter ``width``, the factor by which it scales its hidden layers.
+
+    Raises:
+        UserError: a factory without ``width`` (see :func:`can_be_narrow`).
+
+    >>> narrow({"kind": "mlp", "widths": [64, 256, 256, 10]}, 16_896)["widths"]
+    [64, 98, 98, 10]
+    >>> narrow({"kind": "mlp", "widths": [64, 10]}, 100)
+    {'kind': 'mlp', 'widths': [64, 10]}
+    """
+    if not can_be_narrow(description, factory):
+        raise UserError(
+            "a narrow version needs widths to scale, and this factory has none.",
+            came=str(description.get("name")),
+            expected="a factory with a parameter width=1.0, the factor of its hidden widths",
+        )
+    low, high = 0.0, 1.0
+    for _ in range(20):  # bisection on the common factor of all hidden widths
+        middle = (low + high) / 2
+        if weight_count(_scaled(description, middle), factory) <= weights:
+            low = middle
+        else:
+            high = middle
+    return _scaled(description, low)
+
+
+def can_be_narrow(description: Description, factory: Factory | nn.Module | None = None) -> bool:
+    """Say whether :func:`narrow` can make a rival.
+
+    >>> can_be_narrow({"kind": "mlp", "widths": [4, 3]})
+    True
+    """
+    if description["kind"] != "factory":
+        return True
+    return callable(factory) and not isinstance(factory, nn.Module) and "width" in signature(factory).parameters
+
+
+def weight_count(description: Description, factory: Factory | nn.Module | None = None) -> int:
+    """Return the number of weights of linear and convolutional layers (without biases) of a described network.
+
+    >>> weight_count({"kind": "mlp", "widths": [64, 256, 256, 10]})
+    84480
+    """
+    if description["kind"] == "factory":
+        made = masks.layers(build(description, factory=factory)).values()
+        return sum(module.weight.numel() for module in made)  # type: ignore[operator,union-attr]
+    if description["kind"] == "mlp":
+        widths = description["widths"]
+        return sum(a * b for a, b in zip(widths, widths[1:], strict=False))
+    channels = [description["shape"][0], *description["channels"]]
+    convolutions = sum(9 * a * b for a, b in zip(channels, channels[1:], strict=False))
+    return convolutions + _flat_size(description) * description["hidden"] + description["hidden"] * description["outputs"]
+
+
+def _scaled(description: Description, factor: float) -> Description:
+    if description["kind"] == "factory":
+        return {**description, "width": factor}
+
+    def shrink(width: int) -> int:
+        return max(1, math.floor(width * factor + 1e-9))
+
+    if description["kind"] == "mlp":
+        first, *hidden, last = description["widths"]
+        return {**description, "widths": [first, *map(shrink, hidden), last]}
+    return {
+        **description,
+        "channels": [shrink(c) for c in description["channels"]],
+        "hidden": shrink(description["hidden"]),
+    }
+
+
+def _mlp(widths: list[int]) -> nn.Sequential:
+    layers: list[nn.Module] = [nn.Flatten()]
+    for position, (inputs, outputs) in enumerate(zip(widths, widths[1:], strict=False)):
+        if position:
+            layers.append(nn.ReLU())
+        layers.append(skip_init(nn.Linear, inputs, outputs))
+    return nn.Sequential(*layers)
+
+
+def _cnn(description: Description) -> nn.Sequential:
+    shape = _positive(description.get("shape"), "shape", at_least=3)
+    channels = _positive(description.get("channels"), "channels", at_least=1)
+    hidden, outputs = _positive([description.get("hidden"), description.get("outputs")], "hidden, outputs", at_least=2)
+    layers: list[nn.Module] = []
+    for inputs, out in zip([shape[0], *channels], channels, strict=False):
+        layers += [skip_init(nn.Conv2d, inputs, out, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+    flat = _flat_size(description)
+    if flat < 1:
+        raise UserError(
+            "the images are too small for this network.",
+            came=f"images of {shape[1]} × {shape[2]} pixels",
+            expected=f"at least {2 ** len(channels)} pixels a side",
+        )
+    layers += [nn.Flatten(), skip_init(nn.Linear, flat, hidden), nn.ReLU(), skip_init(nn.Linear, hidden, outputs)]
+    return nn.Sequential(*layers)
+
+
+def _flat_size(description: Description) -> int:
+    _, height, width = description["shape"]
+    halvings = 2 ** len(description["channels"])
+    return (height // halvings) * (width // halvings) * description["channels"][-1]
+
+
+def _positive(values: Any, name: str, *, at_least: int) -> list[int]:
+    values = list(values) if isinstance(values, list | tuple) else []
+    if len(values) < at_least or not all(isinstance(v, int) and not isinstance(v, bool) and v > 0 for v in values):
+        raise UserError(f"{name} must be positive integers.", came=f"{name}={values!r}", expected=f"{at_least} or more")
+    return values
+
+
+def _from_factory(description: Description, rng: Any, factory: Factory | nn.Module | None) -> nn.Module:
+    if factory is None:
+        raise UserError(
+            f"this network is made by {description.get('name')!r}, which is not run because a file says so.",
+            expected="the factory, named again by you",
+            attempt="pass --model package.module:factory, or factory= in Python",
+        )
+    with torch.random.fork_rng(devices=[]):  # layers of the user draw from the global generator: lend them a copy
+        torch.random.default_generator.manual_seed(randomness.integer(rng, "initial weights"))
+        if isinstance(factory, nn.Module):
+            net = copy.deepcopy(factory)
+            for module in net.modules():
+                reset = getattr(module, "reset_parameters", None)
+                if callable(reset):
+                    reset()
+        else:
+            width = {"width": float(description["width"])} if "width" in description else {}
+            net = factory(tuple(description["shape"]), int(description["outputs"]), **width)
+    if not isinstance(net, nn.Module):
+        raise UserError(
+            "the factory did not return a network.",
+            came=type(net).__name__,
+            expected="a torch.nn.Module from factory(shape, outputs)",
+        )
+    return net
