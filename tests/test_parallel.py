@@ -56,7 +56,9 @@ def test_same_results_as_a_loop(workers):
 
 
 def test_one_worker_keeps_the_order_and_stays_here():
-    assert list(run_all(lambda x: (x, os.getpid()), "abc", workers=1)) == [(i, (c, os.getpid())) for i, c in enumerate("abc")]
+    assert list(run_all(lambda x: (x, os.getpid()), "abc", workers=1)) == [
+        (i, (c, os.getpid())) for i, c in enumerate("abc")
+    ]
 
 
 def test_results_come_as_they_finish():
@@ -117,7 +119,12 @@ def test_workers_stay_warm():
 def test_user_error_arrives_whole(workers):
     with pytest.raises(UserError) as caught:
         list(run_all(complain, [1, 2, 3], workers=workers))
-    assert (str(caught.value), caught.value.came, caught.value.expected, caught.value.attempt) == ("bad row.", "x", "y", "z")
+    assert (str(caught.value), caught.value.came, caught.value.expected, caught.value.attempt) == (
+        "bad row.",
+        "x",
+        "y",
+        "z",
+    )
 
 
 def test_a_dead_worker_is_told_and_the_next_call_works():

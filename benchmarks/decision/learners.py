@@ -1,8 +1,8 @@
 """Learners that cost microseconds: random-feature ridge nets by Gram matrices, trees, nearest neighbours.
 
 Every learner has two calls: ``out_of_fold`` gives one prediction per row for K folds with one initialisation, and
-``fresh`` trains on whole samples and predicts new rows (for the true difference). Predictions are real numbers; class codes
-or probabilities are made of them by :func:`read_out`.
+``fresh`` trains on whole samples and predicts new rows (for the true difference). Predictions are real numbers; class
+codes or probabilities are made of them by :func:`read_out`.
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ class Net:
         picks = rng.random((nets, self.units, self.inputs)).argsort(axis=2)[:, :, : self.fan_in]
         chosen = np.take_along_axis(usable[:, None, :], picks, axis=2)
         w = np.zeros((nets, self.units, 8))
-        np.put_along_axis(w, chosen, rng.standard_normal((nets, self.units, self.fan_in)) * 1.5 / np.sqrt(self.fan_in), axis=2)
+        np.put_along_axis(
+            w, chosen, rng.standard_normal((nets, self.units, self.fan_in)) * 1.5 / np.sqrt(self.fan_in), axis=2
+        )
         return w.transpose(0, 2, 1), 0.7 * rng.standard_normal((nets, 1, self.units))
 
     def features(self, x: np.ndarray, w: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -161,5 +163,10 @@ LEARNERS: dict[str, tuple[Learner, Learner]] = {  # name → (small, dense)
 FAMILY: dict[str, tuple[Net, ...]] = {  # three methods, four densities each, from dense to sparse
     "fan-in": tuple(Net(32, fan_in=k) for k in (6, 4, 3, 2)),
     "units": tuple(Net(u) for u in (30, 22, 16, 11)),
-    "both": (Net(30, fan_in=6, inputs=7), Net(24, fan_in=5, inputs=7), Net(18, fan_in=4, inputs=6), Net(13, fan_in=3, inputs=6)),
+    "both": (
+        Net(30, fan_in=6, inputs=7),
+        Net(24, fan_in=5, inputs=7),
+        Net(18, fan_in=4, inputs=6),
+        Net(13, fan_in=3, inputs=6),
+    ),
 }

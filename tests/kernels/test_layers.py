@@ -1,10 +1,12 @@
 # Oracle: float64 NumPy matrix products, and torch on the same weights.
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,7 +27,7 @@ ACTIVATIONS = {"relu": lambda z: np.maximum(z, 0), "tanh": np.tanh, "none": lamb
 def network(widths, density, *key):
     rng = stream(0, "network", *key)
     layers = []
-    for inputs, outputs in zip(widths, widths[1:], strict=False):
+    for inputs, outputs in itertools.pairwise(widths):
         weight = rng.standard_normal((outputs, inputs)) * (rng.random((outputs, inputs)) < density)
         layers.append(((weight / np.sqrt(max(1.0, density * inputs))).astype(np.float32), rng.standard_normal(outputs)))
     return layers
@@ -151,7 +153,7 @@ def test_without_a_folder_to_write_to(monkeypatch):
     asked = []
 
     def njit(**options):
-        asked.append(options["cache"] if "cache" in options else False)
+        asked.append(options.get("cache", False))
         if options.get("cache"):
             raise RuntimeError("cannot cache function: no locator available")
         return lambda function: function
@@ -161,11 +163,20 @@ def test_without_a_folder_to_write_to(monkeypatch):
     assert asked == [True, False]
 
 
+def remove(folder):
+    for path in [folder, *folder.rglob("*")]:
+        if path.is_dir():
+            path.chmod(0o755)
+    shutil.rmtree(folder)
+
+
 @pytest.mark.skipif(os.geteuid() == 0 and shutil.which("setpriv") is None, reason="root may write everywhere")
-def test_read_only_installation(tmp_path):
-    package = tmp_path / "sparsefire"
+def test_read_only_installation(request):
+    folder = Path(tempfile.mkdtemp())  # not tmp_path: another user has to get in
+    request.addfinalizer(lambda: remove(folder))
+    package = folder / "sparsefire"
     shutil.copytree(Path(module.__file__).parents[1], package, ignore=shutil.ignore_patterns("__pycache__", ".*"))
-    for path in [tmp_path, *tmp_path.rglob("*")]:
+    for path in [folder, *folder.rglob("*")]:
         path.chmod(0o555 if path.is_dir() else 0o444)
     code = """
     import numpy as np
@@ -175,10 +186,7 @@ def test_read_only_installation(tmp_path):
     command = [sys.executable, "-c", textwrap.dedent(code)]
     if os.geteuid() == 0:
         command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *command]
-    for parent in tmp_path.parents:
-        if os.geteuid() == 0 and parent.stat().st_uid == 0 and parent != Path("/"):
-            parent.chmod(parent.stat().st_mode | 0o055)
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "HOME": "/nowhere", "XDG_CACHE_HOME": "/nowhere"}
+    environment = {**os.environ, "PYTHONPATH": str(folder), "HOME": "/nowhere", "XDG_CACHE_HOME": "/nowhere"}
     environment.pop("NUMBA_CACHE_DIR", None)
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, cwd="/")
     assert done.stdout == "[[7.]]\n", done.stderr

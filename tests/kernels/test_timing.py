@@ -14,7 +14,7 @@ from sparsefire.randomness import stream
 def test_known_sleep():
     median, low, high = time_call(lambda: time.sleep(0.002), seconds=0.1)
     assert 2000 <= low <= median <= high
-    assert median < 4000
+    assert median < 20_000  # right unit, on a busy machine too
 
 
 def test_disturbances_do_not_count(monkeypatch):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -106,9 +106,10 @@ def verdict(
                            "weights": chosen["weights"], "dense_weights": 84_480}  # fmt: skip
         out["confirmation"] = _confirmation(state, score, level, margin)
     spread = 0.014
+    at = out["confirmation"]["score_chosen"] if chosen else 0.0
     out["test_scores"] = {
         "dense": {score: [level + 0.009, level + 0.009 - spread, level + 0.009 + spread / 2]},
-        "chosen": {score: [level + 0.003, level + 0.003 - spread, level + 0.003 + spread / 2]} if chosen else None,
+        "chosen": {score: [at, at - spread, at + spread / 2]} if chosen else None,
         "linear": {score: [level - 0.015, level - 0.015 - spread, level - 0.015 + spread]},
         "boosting": {score: [level + 0.015 * better, level - spread, level + spread]},
     }
@@ -127,7 +128,7 @@ def _candidates(state: str, kind: str | None, level: float, margin: float, bette
     linear_shift = {"linear": -0.3}.get(str(kind), 0.3 if state == "no-network-needed" else -1.7)
     linear = _row("linear", "linear", "linear", None, 640, level, linear_shift, margin,
                   "passed" if linear_shift > -0.5 else "fell-short")  # fmt: skip
-    boosting = _row("boosting", "boosting", "boosting", None, None, level, 2.2 if better else -1.0, margin, "yardstick")
+    boosting = _row("boosting", "boosting", "boosting", None, None, level, 1.4 if better else -1.0, margin, "yardstick")
     rows = []
     for method, shifts in _SHIFTS.items():
         stopped = False
@@ -175,11 +176,13 @@ def _confirmation(state: str, score: str, level: float, margin: float) -> dict[s
     }[state]
     exact = score == "accuracy"
     return {
-        "method": "Tango score" if exact else "DeLong, corrected", "rows": 360, "score_chosen": level + 0.009 + shift * margin,
+        "method": "Tango score" if exact else "DeLong, corrected", "rows": 360,
+        "score_chosen": level + 0.009 + shift * margin,
         "score_dense": level + 0.009, "difference": shift * margin, "lower": (shift - half) * margin,
         "upper": (shift + half) * margin, "level": 0.05, "passed": state == "confirmed",
         "only_dense": 3 if exact else None,
-        "only_chosen": 1 if exact else None, "rows_needed": needed, "power": 0.83 if needed == 300 else 0.28, "warnings": [],
+        "only_chosen": 1 if exact else None, "rows_needed": needed, "power": 0.83 if needed == 300 else 0.28,
+        "warnings": [],
     }  # fmt: skip
 
 
@@ -205,7 +208,8 @@ def _groups(level: float, margin: float, hostile: bool) -> list[dict[str, Any]]:
             "name": name, "rows": rows, "base_rate": base, "dense": [at, at - 0.01, at + 0.01],
             "chosen": [at + shift * margin, at + shift * margin - 0.011, at + shift * margin + 0.01],
             "difference": [shift * margin, (shift - half) * margin, (shift + half) * margin], "verdict": word,
-            "missed": [missed, missed - 0.06, missed + 0.06], "false_alarm": [missed / 5, missed / 5 - 0.01, missed / 5 + 0.01],
+            "missed": [missed, missed - 0.06, missed + 0.06],
+            "false_alarm": [missed / 5, missed / 5 - 0.01, missed / 5 + 0.01],
         }  # fmt: skip
 
     rows = [
@@ -229,9 +233,9 @@ def network(widths: tuple[int, ...] = (64, 256, 256, 10), keep: float = 0.05, *,
     """A random network with some dead units."""
     rng = np.random.default_rng(3)
     layers = []
-    for fan_in, fan_out in zip(widths[:-1], widths[1:], strict=True):
+    for fan_in, fan_out in pairwise(widths):
         weight = rng.normal(size=(fan_out, fan_in))
-        popular = rng.exponential(size=(fan_out, 1)) * rng.exponential(size=(1, fan_in))
+        popular = 0.2 + rng.exponential(size=(1, fan_in)) * np.sqrt(rng.exponential(size=(fan_out, 1)))
         cut = np.quantile(np.abs(weight * popular), 1 - keep)
         layers.append((np.where(np.abs(weight * popular) > cut, weight, 0.0).astype(np.float32), np.zeros(fan_out)))
     names = [f"pixel_{i}" for i in range(widths[0])]
@@ -243,17 +247,16 @@ def network(widths: tuple[int, ...] = (64, 256, 256, 10), keep: float = 0.05, *,
 
 
 def write_run(folder: Path, made: dict[str, Any], *, epochs: int = 40) -> Path:
-    """Write verdict.json and results.parquet (and an empty model.json) as `sparsefire fit` would."""
+    """Write verdict.json and results.parquet as `sparsefire fit` would; no model files."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "verdict.json").write_text(json.dumps(made), encoding="utf-8")
-    (folder / "model.json").write_text("{}", encoding="utf-8")
     rng = np.random.default_rng(2)
     at = np.arange(1, epochs + 1)
     with duckdb.connect() as connection:
         connection.execute(
-            "CREATE TABLE results (key VARCHAR, candidate VARCHAR, kind VARCHAR, method VARCHAR, density DOUBLE, round INTEGER,"
-            " fold INTEGER, rows_train INTEGER, rows_held_out INTEGER, score DOUBLE, weights BIGINT, rate DOUBLE,"
-            " epochs INTEGER, seconds DOUBLE, curve DOUBLE[])"
+            "CREATE TABLE results (key VARCHAR, candidate VARCHAR, kind VARCHAR, method VARCHAR, density DOUBLE,"
+            " round INTEGER, fold INTEGER, rows_train INTEGER, rows_held_out INTEGER, score DOUBLE, weights BIGINT,"
+            " rate DOUBLE, epochs INTEGER, seconds DOUBLE, curve DOUBLE[])"
         )
         for row in made["candidates"]:
             if row["score"] is None:
@@ -267,8 +270,8 @@ def write_run(folder: Path, made: dict[str, Any], *, epochs: int = 40) -> Path:
                 learns = row["kind"] in ("dense", "sparse", "narrow")
                 connection.execute(
                     "INSERT INTO results VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    [f"{row['id']}-{turn}-{fold}", row["id"], row["kind"], row["method"], row["density"], turn, fold, 1150,
-                     287, last, row["weights"], 0.001, epochs, 0.7, np.clip(curve, 0, 1).tolist() if learns else []],
+                    [f"{row['id']}-{turn}-{fold}", row["id"], row["kind"], row["method"], row["density"], turn, fold,
+                     1150, 287, last, row["weights"], 0.001, epochs, 0.7, curve.clip(0, 1).tolist() if learns else []],
                 )  # fmt: skip
         connection.execute(
             "COPY results TO '" + str(folder / "results.parquet").replace("'", "''") + "' (FORMAT parquet)"

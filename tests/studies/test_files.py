@@ -12,7 +12,12 @@ from sparsefire.studies import files
 
 
 def test_npz_round_trip_with_awkward_names():
-    arrays = {"file": np.arange(3), "args": np.array(["é", "b"]), "a/b": np.float32([[1, np.nan]]), "empty": np.zeros((0, 2))}
+    arrays = {
+        "file": np.arange(3),
+        "args": np.array(["é", "b"]),
+        "a/b": np.float32([[1, np.nan]]),
+        "empty": np.zeros((0, 2)),
+    }
     content = files.to_npz(arrays)
     for reader in (files.from_npz, lambda c: dict(np.load(io.BytesIO(c), allow_pickle=False))):
         back = reader(content)

@@ -30,7 +30,7 @@ class Column:
     not_numbers: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Problem:
     """Data that was read and checked, ready to be split and prepared.
 
@@ -80,6 +80,9 @@ class Problem:
     ignored: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     sha256: str = ""
+
+    def __repr__(self) -> str:
+        return f"Problem({self.name!r}, {self.task} of {self.target_name!r}, {self.rows} rows, {self.width} inputs)"
 
     @property
     def rows(self) -> int:

@@ -1,18 +1,14 @@
-"""Reading arrays from an NPZ file: headers first, no pickles, nothing larger than it says."""
+"""Inputs and target from an NPZ file, and inputs brought to one standard shape and type."""
 
 from __future__ import annotations
 
-import math
-import warnings
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
 
 import numpy as np
 
-from sparsefire.data.bounded import existing, file_sha256, refuse_if_too_large
+from sparsefire.data.bounded import existing, file_sha256
+from sparsefire.data.npz import Archive
 from sparsefire.data.words import listing, nearest, plain, plural
 from sparsefire.errors import UserError
 
@@ -52,7 +48,7 @@ def read_npz(path: str | Path, *, target: str | None = None, roles: tuple[str, .
         UserError: for broken files, pickled objects, zip bombs, missing arrays and lengths that differ.
     """
     path = existing(Path(path))
-    with _Archive(path) as archive:
+    with Archive(path) as archive:
         shapes = archive.shapes
         key_y = target or "y"
         single = archive.find("x"), archive.find(key_y)
@@ -103,9 +99,9 @@ def read_npz(path: str | Path, *, target: str | None = None, roles: tuple[str, .
 
 
 def read_new_array(path: str | Path, rank: int) -> np.ndarray:
-    """Return the one array of inputs in an NPZ file of new data: ``x``, else ``x_test``, else the only one of its rank."""
+    """Return the inputs in an NPZ file of new data: ``x``, else ``x_test``, else the only array of that rank."""
     path = existing(Path(path))
-    with _Archive(path) as archive:
+    with Archive(path) as archive:
         fitting = [key for key, shape in archive.shapes.items() if len(shape) >= min(rank, 3)]
         key = archive.find("x") or archive.find("x_test") or (fitting[0] if len(fitting) == 1 else None)
         if key is None:
@@ -123,7 +119,7 @@ def standard_inputs(x: np.ndarray, file: str = "the input", *, scaled: bool | No
     Args:
         x: [rows, features], grey images [rows, height, width], or images with 1, 3 or 4 channels first or last.
         file: where they come from, for messages.
-        scaled: for new data: whether the model's own images were bytes divided by 255.
+        scaled: only for new data: whether the model's own images were bytes divided by 255.
 
     Raises:
         UserError: for other shapes, for values that are no real numbers, are infinite or beyond ±1e30.
@@ -139,7 +135,7 @@ def standard_inputs(x: np.ndarray, file: str = "the input", *, scaled: bool | No
         )
     if x.ndim == 3:
         x = x[:, None]
-    elif x.ndim == 4 and x.shape[1] not in (1, 3, 4) and x.shape[3] in (1, 3, 4):
+    elif x.ndim == 4 and x.shape[3] in (1, 3, 4) and (x.shape[1] not in (1, 3, 4) or x.shape[3] < x.shape[1]):
         x = np.moveaxis(x, 3, 1)
     if x.ndim not in (2, 4) or 0 in x.shape or (x.ndim == 4 and x.shape[1] not in (1, 3, 4)):
         raise UserError(
@@ -149,7 +145,7 @@ def standard_inputs(x: np.ndarray, file: str = "the input", *, scaled: bool | No
         )
     images = x.ndim == 4
     if x.dtype.kind == "f":
-        _refuse_extreme(x, file, images)
+        _refuse_extreme(x, file, images, new=scaled is not None)
     if images and x.dtype == np.uint8 and scaled is not False:
         return np.ascontiguousarray(x, np.float32) / np.float32(255), True
     if images and scaled and (x.min() < 0 or x.max() > 1):
@@ -161,7 +157,7 @@ def standard_inputs(x: np.ndarray, file: str = "the input", *, scaled: bool | No
     return np.ascontiguousarray(x, np.float32), bool(images and scaled)
 
 
-def _refuse_extreme(x: np.ndarray, file: str, images: bool) -> None:
+def _refuse_extreme(x: np.ndarray, file: str, images: bool, *, new: bool) -> None:
     low, high = np.nanmin(x, initial=0), np.nanmax(x, initial=0)
     if not (np.isfinite(low) and np.isfinite(high)) or max(-low, high) > _LARGEST:
         row, column = np.argwhere(np.abs(x.reshape(len(x), -1)) > _LARGEST)[0]
@@ -178,7 +174,7 @@ def _refuse_extreme(x: np.ndarray, file: str, images: bool) -> None:
             expected="a value in every pixel",
         )
     empty = np.flatnonzero(gone.all(axis=0))
-    if len(empty):
+    if len(empty) and not new:
         raise UserError(
             f"{plural(len(empty), 'feature')} of {plain(file)} have no value in any row.",
             came=f"only NaN at position {listing(empty)}",
@@ -205,7 +201,7 @@ def _pair(file: str, x: np.ndarray, y: np.ndarray, x_key: str, y_key: str) -> tu
     return x, y
 
 
-def _role(path: Path, archive: _Archive, name: str, train: int, total: int) -> tuple[np.ndarray, list[str]]:
+def _role(path: Path, archive: Archive, name: str, train: int, total: int) -> tuple[np.ndarray, list[str]]:
     keys = [key for key in (archive.find(name),) if key]
     if not keys:
         parts = archive.find(f"{name}_train"), archive.find(f"{name}_test")
@@ -228,7 +224,7 @@ def _role(path: Path, archive: _Archive, name: str, train: int, total: int) -> t
     return values, keys
 
 
-def _texts(archive: _Archive, names: tuple[str, ...], length: int | None, used: list[str]) -> tuple[str, ...]:
+def _texts(archive: Archive, names: tuple[str, ...], length: int | None, used: list[str]) -> tuple[str, ...]:
     """Return the first array of texts that goes by one of the names and has the right length."""
     for key in (archive.find(name) for name in names):
         if key and len(archive.shapes[key]) == 1 and length in (None, archive.shapes[key][0]):
@@ -239,7 +235,7 @@ def _texts(archive: _Archive, names: tuple[str, ...], length: int | None, used: 
     return ()
 
 
-def _no_pair(path: Path, archive: _Archive, key_y: str) -> UserError:
+def _no_pair(path: Path, archive: Archive, key_y: str) -> UserError:
     shapes = [f"{key} {'×'.join(map(str, shape)) or 'one value'}" for key, shape in archive.shapes.items()]
     return UserError(
         f"{plain(path.name)} does not hold inputs and target under the names that are looked for.",
@@ -247,100 +243,3 @@ def _no_pair(path: Path, archive: _Archive, key_y: str) -> UserError:
         expected=f"arrays x and {plain(key_y)}, or x_train and {plain(key_y)}_train",
         attempt="save it again with numpy.savez(file, x=inputs, y=target), or name the target array with --target",
     )
-
-
-class _Archive:
-    """An open NPZ file whose headers have been checked; arrays are read when asked for."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        try:
-            self.zip = zipfile.ZipFile(path)
-            members = self.zip.infolist()
-        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-            raise self._broken(error) from None
-        self.members = {entry.filename.removesuffix(".npy"): entry for entry in members}
-        self.shapes: dict[str, tuple[int, ...]] = {}
-
-    def __enter__(self) -> _Archive:
-        try:
-            packed = self.path.stat().st_size
-            refuse_if_too_large(self.path.name, sum(entry.file_size for entry in self.members.values()), packed)
-            for key, entry in self.members.items():
-                refuse_if_too_large(self.path.name, entry.file_size, entry.compress_size)
-                with self._reading(), self.zip.open(entry) as stream:
-                    self.shapes[key] = _header(stream)[0]
-        except BaseException:
-            self.zip.close()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.zip.close()
-
-    def find(self, name: str) -> str | None:
-        """Return the key that equals ``name``, else the one that differs from it in case only."""
-        if name in self.members:
-            return name
-        return next((key for key in self.members if key.casefold() == name.casefold()), None)
-
-    def load(self, key: str) -> np.ndarray:
-        entry = self.members[key]
-        with self._reading():
-            with self.zip.open(entry) as stream:
-                shape, kind = _header(stream)
-                start = stream.tell()
-            if kind.hasobject:
-                raise UserError(
-                    f"the array {plain(key)} of {plain(self.path.name)} holds Python objects, which are never loaded.",
-                    came="an array of type object (a pickle)",
-                    expected="numbers, or texts of type str",
-                    attempt="save it again with a plain type, such as y.astype(str)",
-                )
-            if kind.names or kind.kind not in "buifUM":
-                raise UserError(
-                    f"the array {plain(key)} of {plain(self.path.name)} is of a type that is not understood.",
-                    came=f"type {plain(kind)}",
-                    expected="real numbers, truth values, dates or texts",
-                )
-            if start + math.prod(shape) * kind.itemsize != entry.file_size:
-                raise ValueError(f"{key} claims shape {shape} but has {entry.file_size - start} bytes")
-            with self.zip.open(entry) as stream:
-                return np.lib.format.read_array(stream, allow_pickle=False)
-
-    def _reading(self) -> Any:
-        return _Explained(self)
-
-    def _broken(self, error: BaseException) -> UserError:
-        return UserError(
-            f"{plain(self.path.name)} is no complete NPZ file.",
-            came=plain(error) or type(error).__name__,
-            expected="a file written by numpy.savez or numpy.savez_compressed",
-            attempt="write or copy it again",
-        )
-
-
-class _Explained:
-    """Turns what zipfile and NumPy raise for broken files into one readable error."""
-
-    def __init__(self, archive: _Archive) -> None:
-        self.archive = archive
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        broken = (ValueError, OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError)
-        if isinstance(error, broken) and not isinstance(error, UserError):
-            raise self.archive._broken(error) from None
-
-
-def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
-    version = np.lib.format.read_magic(stream)
-    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
-    if read is None:
-        raise ValueError(f"array format {version} is not understood")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        shape, _, kind = read(stream)
-    return shape, kind

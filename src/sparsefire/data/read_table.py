@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -90,7 +91,7 @@ def refuse_repeated(names: list[str], file: str) -> None:
         raise UserError(
             f"{plain(file)} has the same column name more than once: {listing(repeated)}.",
             came=columns(names),
-            expected="a different name for every column, in the first line",
+            expected="a different name for every column",
             attempt="rename or remove the repeated columns",
         )
 
@@ -104,9 +105,9 @@ def _delimited(
     first_line = text.lstrip("\r\n").split("\n", 1)[0]
     if separator == "," and first_line.count(";") > first_line.count(","):
         separator = ";"  # what spreadsheets write where the comma is the decimal sign
-        if re.search(r";-?\d+,\d+(;|\r?\n|$)", text[:100_000]) and not re.search(
-            r";-?\d+\.\d+(;|\r?\n|$)", text[:100_000]
-        ):
+        number = r"(?m)(?:^|;)[ ]*-?\d+{}\d+[ ]*(?:;|\r?$)"
+        beginning = text[:100_000]
+        if re.search(number.format(","), beginning) and not re.search(number.format(r"\."), beginning):
             decimal = ","
         notes = (f"fields are separated by semicolons, with a decimal {'comma' if decimal == ',' else 'point'}",)
     try:
@@ -171,7 +172,7 @@ def _parquet(path: Path) -> pd.DataFrame:
     import duckdb  # late: only Parquet files need it
 
     literal = re.sub(r"([*?\[\]])", r"[\1]", str(path))  # DuckDB reads a path as a pattern
-    offline = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+    offline: dict[str, Any] = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
     try:
         with duckdb.connect(":memory:", config=offline) as connection:
             schema = connection.execute("SELECT name, num_children FROM parquet_schema(?)", [literal]).fetchall()

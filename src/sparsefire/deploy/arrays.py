@@ -54,7 +54,9 @@ def _sparse(array: np.ndarray) -> dict[str, np.ndarray] | None:
     return {"values": values, "columns": columns.astype(np.uint16 if width == 2 else np.int32), "starts": starts}
 
 
-def unpack(arrays: Mapping[str, np.ndarray], index: Mapping[str, Any], prefix: str = "network.") -> dict[str, np.ndarray]:
+def unpack(
+    arrays: Mapping[str, np.ndarray], index: Mapping[str, Any], prefix: str = "network."
+) -> dict[str, np.ndarray]:
     """Return the state again; every index is checked.
 
     Raises:

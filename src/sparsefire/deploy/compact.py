@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 Layers = list[tuple[np.ndarray, np.ndarray]]
 
-_ACTIVATE = {"relu": lambda z: np.maximum(z, 0.0), "tanh": np.tanh, "none": lambda z: z}
+ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "relu": lambda z: np.maximum(z, 0.0),
+    "tanh": np.tanh,
+    "none": lambda z: z,
+}
 
 
 def compact(layers: Sequence[tuple[np.ndarray, np.ndarray]], activation: str = "relu") -> Layers:
@@ -28,10 +32,10 @@ def compact(layers: Sequence[tuple[np.ndarray, np.ndarray]], activation: str = "
     Biases are folded in float64, so outputs agree to the rounding of float32 (tested to 10⁻⁶).
 
     >>> layers = [(np.array([[1.0], [0.0]]), np.array([0.0, 3.0])), (np.array([[2.0, 5.0]]), np.array([1.0]))]
-    >>> compact(layers)
-    [(array([[1.]], dtype=float32), array([0.], dtype=float32)), (array([[2.]], dtype=float32), array([16.], dtype=float32))]
+    >>> [(weight.tolist(), bias.tolist()) for weight, bias in compact(layers)]
+    [([[1.0]], [0.0]), ([[2.0]], [16.0])]
     """
-    activate = _ACTIVATE[activation]
+    activate = ACTIVATIONS[activation]
     weights = [np.asarray(weight, dtype=np.float64) for weight, _ in layers]
     biases = [np.asarray(bias, dtype=np.float64) for _, bias in layers]
     changed = True

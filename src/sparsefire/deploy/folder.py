@@ -27,7 +27,8 @@ def write_folder(folder: str | os.PathLike[str], arrays: Mapping[str, np.ndarray
     """Write a model folder (created when absent).
 
     Args:
-        arrays: name → array of plain numbers. settings: JSON; ``format``, ``arrays``, ``bytes`` and ``sha256`` are added.
+        arrays: name → array of plain numbers.
+        settings: JSON; ``format``, ``arrays``, ``bytes`` and ``sha256`` are added.
 
     Each file appears whole or not at all, the settings last. If the machine stops in between, the SHA-256 in the old
     settings does not fit the new arrays, and reading says so.
@@ -79,7 +80,9 @@ def read_folder(folder: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], 
     settings = _settings(folder)
     content = _read(folder, ARRAYS, MOST_BYTES)
     if len(content) != settings["bytes"]:
-        broken(folder, f"{ARRAYS} has another size than {SETTINGS} says", f"{len(content)} bytes", f"{settings['bytes']}")
+        broken(
+            folder, f"{ARRAYS} has another size than {SETTINGS} says", f"{len(content)} bytes", f"{settings['bytes']}"
+        )
     digest = hashlib.sha256(content).hexdigest()
     if digest != settings["sha256"]:
         broken(folder, f"{ARRAYS} is not the file {SETTINGS} was written for", f"SHA-256 {digest[:16]}…",
@@ -92,15 +95,18 @@ def read_folder(folder: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], 
     said = {name: (entry["dtype"], entry["shape"]) for name, entry in settings["arrays"].items()}
     for name in sorted(found.keys() | said.keys()):
         if found.get(name) != said.get(name):
-            broken(folder, f"the array {name!r} is not as {SETTINGS} says", _array(found.get(name)), _array(said.get(name)))
+            broken(
+                folder, f"the array {name!r} is not as {SETTINGS} says", _array(found.get(name)), _array(said.get(name))
+            )
         if arrays[name].dtype.kind == "f" and not np.isfinite(arrays[name]).all():
             broken(folder, f"the array {name!r} holds a number that is not finite", "NaN or infinity", "finite numbers")
     return arrays, settings
 
 
 def _settings(folder: Path) -> dict[str, Any]:
+    text = _read(folder, SETTINGS, MOST_TEXT)
     try:
-        settings = json.loads(_read(folder, SETTINGS, MOST_TEXT), parse_constant=_no_constant)
+        settings = json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         broken(folder, f"{SETTINGS} is not JSON", _line(error), "the text that saving wrote")
     if not isinstance(settings, dict) or settings.get("format") != FORMAT:
@@ -109,13 +115,24 @@ def _settings(folder: Path) -> dict[str, Any]:
     kinds = {"arrays": dict, "bytes": int, "sha256": str, "network": dict, "description": dict, "preparation": dict}
     for name, kind in {**kinds, "schema": dict, "extra": dict}.items():
         if not isinstance(settings.get(name), kind) or isinstance(settings.get(name), bool):
-            broken(folder, f"{SETTINGS} lacks {name!r} or has it in another form", repr(settings.get(name))[:60], kind.__name__)
+            broken(
+                folder,
+                f"{SETTINGS} lacks {name!r} or has it in another form",
+                repr(settings.get(name))[:60],
+                kind.__name__,
+            )
     for name, entry in settings["arrays"].items():
-        if not isinstance(entry, dict) or entry.get("dtype") not in TYPES or not is_shape(entry.get("shape")):
+        if not isinstance(entry, dict) or str(entry.get("dtype")) not in TYPES or not is_shape(entry.get("shape")):
             broken(folder, f"{SETTINGS} describes the array {name!r} wrongly", repr(entry)[:60], "a type and a shape")
     for name, entry in settings["network"].items():
-        if not isinstance(entry, dict) or entry.get("layout") not in ("dense", "csr") or not is_shape(entry.get("shape")):
-            broken(folder, f"{SETTINGS} describes the weights {name!r} wrongly", repr(entry)[:60], "a layout and a shape")
+        if (
+            not isinstance(entry, dict)
+            or entry.get("layout") not in ("dense", "csr")
+            or not is_shape(entry.get("shape"))
+        ):
+            broken(
+                folder, f"{SETTINGS} describes the weights {name!r} wrongly", repr(entry)[:60], "a layout and a shape"
+            )
     total = sum(math.prod(entry["shape"]) for entry in settings["network"].values())
     if total > MOST_VALUES:
         broken(folder, "the network is too large to load", f"{total:,} numbers", f"at most {MOST_VALUES:,}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -64,7 +65,9 @@ class Model:
             return None
         from torch import nn
 
-        return [(_numpy(layer.weight), _bias(layer)) for layer in self.network.modules() if isinstance(layer, nn.Linear)]
+        return [
+            (_numpy(layer.weight), _bias(layer)) for layer in self.network.modules() if isinstance(layer, nn.Linear)
+        ]
 
     def features(self, inputs: Any) -> np.ndarray:
         """Return what the network sees: float32 [n, features] or [n, channels, height, width].
@@ -131,7 +134,7 @@ class Model:
 
 
 def probabilities(outputs: np.ndarray) -> np.ndarray:
-    """Return softmax probabilities [n, C] float64 of logits [n, C]; one logit [n, 1] stands for the second of two classes.
+    """Return softmax probabilities [n, C] float64 of logits [n, C]; a single logit is that of the second class of two.
 
     >>> probabilities(np.array([[0.0]])).tolist()
     [[0.5, 0.5]]
@@ -220,11 +223,16 @@ def load_model(folder: str | os.PathLike[str], factory: Callable[..., Any] | Non
         state = unpack(arrays, settings["network"])
     except ValueError as error:
         broken(folder, "the stored weights do not fit together", str(error), "what saving wrote")
+    network = _network(folder, description, state, factory)
+    preparation = _preparation(folder, arrays, settings["preparation"])
     _check_schema(folder, schema, description)
+    taken = math.prod([description["widths"][0]] if "widths" in description else description["shape"])
+    if preparation.features != taken:
+        broken(folder, "preparation and network do not fit", f"{preparation.features} features", f"{taken} inputs")
     return Model(
         description=description,
-        network=_network(folder, description, state, factory),
-        preparation=_preparation(folder, arrays, settings["preparation"]),
+        network=network,
+        preparation=preparation,
         schema=schema,
         target_scale=_target_scale(folder, settings.get("target_scale")),
         extra=settings["extra"],
@@ -242,27 +250,40 @@ def _network(
         try:  # sizes before memory: the description must not promise more than the arrays hold
             promised, held = weight_count(description), sum(array.size for array in state.values())
         except (KeyError, TypeError, ValueError, IndexError, ZeroDivisionError) as error:
-            broken(folder, "the description of the network cannot be read", f"{error!r}", "widths, or shape and channels")
+            broken(
+                folder, "the description of the network cannot be read", f"{error!r}", "widths, or shape and channels"
+            )
         if not 0 < promised <= min(held, MOST_VALUES):
-            broken(folder, "the description is not that of the stored weights", f"{promised} weights", f"at most {held}")
+            broken(
+                folder, "the description is not that of the stored weights", f"{promised} weights", f"at most {held}"
+            )
         factory = None
     network = build(description, factory=factory)
     said = {name: (str(t.dtype).removeprefix("torch."), tuple(t.shape)) for name, t in network.state_dict().items()}
     found = {name: (array.dtype.name, array.shape) for name, array in state.items()}
     for name in sorted(said.keys() | found.keys()):
         if said.get(name) != found.get(name):
-            broken(folder, f"the stored weights {name!r} do not fit the network", repr(found.get(name)), repr(said.get(name)))
+            broken(
+                folder,
+                f"the stored weights {name!r} do not fit the network",
+                repr(found.get(name)),
+                repr(said.get(name)),
+            )
     network.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in state.items()})
     return network.eval()
 
 
-def _preparation(folder: str | os.PathLike[str], arrays: dict[str, np.ndarray], settings: dict[str, Any]) -> Preparation:
+def _preparation(
+    folder: str | os.PathLike[str], arrays: dict[str, np.ndarray], settings: dict[str, Any]
+) -> Preparation:
     from sparsefire.data.prepare import from_stored
 
     mine = {name.removeprefix("prepare."): array for name, array in arrays.items() if name.startswith("prepare.")}
     left = [name for name in arrays if not name.startswith(("prepare.", "network."))]
     if left:
-        broken(folder, f"the array {left[0]!r} belongs to nothing", left[0], "arrays of the network and the preparation")
+        broken(
+            folder, f"the array {left[0]!r} belongs to nothing", left[0], "arrays of the network and the preparation"
+        )
     try:
         return from_stored(mine, settings)
     except UserError:
@@ -281,14 +302,16 @@ def _check_schema(folder: str | os.PathLike[str], schema: dict[str, Any], descri
         widths = description.get("widths") or [description.get("outputs")]
         outputs = widths[-1] if isinstance(widths, list) else None
         if len(classes) < 2 or outputs not in ({1, 2} if len(classes) == 2 else {len(classes)}):
-            broken(folder, "classes and outputs do not agree", f"{len(classes)} classes, {outputs!r} outputs", "one each")
+            broken(
+                folder, "classes and outputs do not agree", f"{len(classes)} classes, {outputs!r} outputs", "one each"
+            )
 
 
 def _target_scale(folder: str | os.PathLike[str], scale: Any) -> tuple[float, float] | None:
     if scale is None:
         return None
     good = isinstance(scale, list) and len(scale) == 2 and all(type(number) in (int, float) for number in scale)
-    if not good or not scale[1] > 0 or not all(abs(number) < float("inf") for number in scale):
+    if not good or not scale[1] > 0 or not all(abs(number) < 1e300 for number in scale):
         broken(folder, "the scale of the target is no mean and standard deviation", repr(scale)[:60], "two numbers")
     return float(scale[0]), float(scale[1])
 

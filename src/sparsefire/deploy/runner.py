@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from sparsefire.deploy.compact import compact
+from sparsefire.deploy.compact import ACTIVATIONS, compact
 
 
 @dataclass(frozen=True)
@@ -58,16 +59,16 @@ def fastest(
     for number, layer in enumerate(small):
         # The bare layer keeps the time of the call small; its activation is the same whatever the form.
         one = {form: plan([layer], [form]) for form in FORMS}
-        times = {form: time_call(lambda p=one[form], r=row: forward(p, r), seconds)[0] for form in FORMS}
+        times = {form: time_call(partial(forward, one[form], row), seconds)[0] for form in FORMS}
         timings.append(times)
         forms.append(min(FORMS, key=times.__getitem__))
         row = forward(one[forms[-1]], row)
         if number < len(small) - 1:
-            row = np.maximum(row, 0) if activation == "relu" else np.tanh(row) if activation == "tanh" else row
+            row = ACTIVATIONS[activation](row)
     packed = plan(small, forms, activation)
     return Runner(
         widths=(packed.inputs, *(weight.shape[0] for weight, _ in small)),
         forms=tuple(forms),
         timings=tuple(timings),
-        function=lambda features: forward(packed, features),
+        function=partial(forward, packed),
     )

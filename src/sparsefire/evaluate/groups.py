@@ -43,14 +43,14 @@ def by_group(
 
     Returns:
         One dict per column, ready for JSON: ``column``; ``level``, the confidence of each group's intervals,
-        1 − level/k for k groups with at least ten rows, so that one kind of interval holds for all groups together at
-        1 − level (Bonferroni); ``rows``, first that of all rows, then one per level in sorted order:
+        1 − level/k for k groups with at least ten rows, so that intervals of one kind hold for all groups together
+        at 1 − level (Bonferroni); ``rows``, first that of all rows, then one per level in sorted order:
 
         ``name``, ``rows``; ``base_rate`` (fraction of class 1, two classes only); ``dense``, ``chosen`` and
-        ``difference`` as [value, low, high]; ``verdict``; and for two classes ``missed`` (class 1 called 0, of all rows
-        of class 1) and ``false_alarm`` (class 0 called 1, of all of class 0) of the chosen model with Wilson's intervals.
+        ``difference`` as [value, low, high]; ``verdict``; and for two classes ``missed`` (class 1 called 0, of all of
+        class 1) and ``false_alarm`` (class 0 called 1, of all of class 0) of the chosen model, by Wilson's intervals.
 
-        The line of all rows is no group: each end of its difference is a bound at one-sided ``level``, the very bound of
+        The line of all rows is no group: each end of its difference is a bound at one-sided ``level``, the bound of
         the confirmation, and its other intervals have confidence 1 − level.
 
     The verdict is "within the margin" when the whole interval of the difference lies above −margin, "worse" when it
@@ -58,8 +58,9 @@ def by_group(
     numbers that cannot be had are None and the verdict is "cannot tell".
 
     >>> y = np.tile([0, 1], 200)
-    >>> table = by_group({"sex": np.repeat(["f", "m"], 200)}, y, y, y, task="classification", score="accuracy", margin=0.1)
-    >>> table[0]["level"], [(row["name"], row["verdict"]) for row in table[0]["rows"]]
+    >>> sex = np.repeat(["f", "m"], 200)
+    >>> [table] = by_group({"sex": sex}, y, y, y, task="classification", score="accuracy", margin=0.1)
+    >>> table["level"], [(row["name"], row["verdict"]) for row in table["rows"]]
     (0.975, [('All rows', 'within the margin'), ('f', 'within the margin'), ('m', 'within the margin')])
     """
     target, chosen, dense = np.asarray(target), np.asarray(chosen), np.asarray(dense)

@@ -89,7 +89,9 @@ def plan(
 
 def _check(layers: Sequence[tuple[np.ndarray, np.ndarray]], forms: tuple[str, ...], activation: str) -> None:
     if not layers or len(forms) != len(layers):
-        raise ValueError(f"need at least one layer and a form for each, got {len(layers)} layers and {len(forms)} forms")
+        raise ValueError(
+            f"need at least one layer and a form for each, got {len(layers)} layers and {len(forms)} forms"
+        )
     if activation not in _ACTIVATIONS:
         raise ValueError(f"activation is one of {', '.join(_ACTIVATIONS)}, got {activation!r}")
     width = layers[0][0].shape[-1]

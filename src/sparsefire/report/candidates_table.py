@@ -10,19 +10,19 @@ from markupsafe import Markup
 
 from sparsefire.report import forest, svg
 from sparsefire.search import figures
-from sparsefire.search.names import method_name
+from sparsefire.search.names import method_name, short_method
 
 Row = Mapping[str, Any]
 
 # Sign, words on the page, words on a phone, colour class.
-_WALKS = {
+WALKS = {
     "reference": ("", "reference", "reference", "soft"),
     "passed": ("✓", "passed", "passed", "good-text"),
     "chosen": ("✓", "chosen", "chosen", "good-text strong"),
     "stopped": ("✕", "stopped here", "stopped", "warm-text"),
     "fell-short": ("✕", "fell short", "fell short", "warm-text"),
     "not-tested": ("–", "not tested", "untested", "soft"),
-    "yardstick": ("", "for comparison", "compare", "soft"),
+    "yardstick": ("", "for comparison", "compared", "soft"),
 }
 
 
@@ -31,6 +31,7 @@ class Line:
     """One row of the table, every cell already text; ``forest`` is its piece of the common plot."""
 
     name: str
+    short: str
     amount: str
     weights: str
     macs: str
@@ -67,13 +68,13 @@ def table(verdict: Mapping[str, Any]) -> Table:
     [('dense', '', '', 'reference'), ('gradual pruning', '5%', '✓', 'chosen'), ('gradual pruning', '2%', '✕', 'stopped here')]
     """  # noqa: E501
     ordered = order(verdict["candidates"])
-    shown = _worth_showing(ordered)
+    shown = worth_showing(ordered)
     estimated = [row for row in shown if row["difference"] is not None]
     axis = forest.domain([row["lower"] for row in estimated], [upper_end(row) for row in estimated], verdict["margin"])
     return Table(
         tuple(_lines(shown, verdict, axis)),
         tuple(_lines(ordered, verdict, None)),
-        forest.head(axis, verdict["data"]["score"]),
+        forest.head(axis, verdict["data"]["score"], width=_plot(verdict["data"]["score"])),
     )
 
 
@@ -98,7 +99,13 @@ def order(candidates: Iterable[Row]) -> list[Row]:
     return sorted(rows, key=key)
 
 
-def _worth_showing(ordered: Sequence[Row]) -> list[Row]:
+def worth_showing(ordered: Sequence[Row]) -> list[Row]:
+    """Return the last that passed and the first that stopped per method, and everything that is no method.
+
+    >>> rows = [{"kind": "sparse", "method": "gmp", "walk": w, "score": 0.9} for w in ("passed", "passed", "stopped")]
+    >>> [row["walk"] for row in worth_showing(rows)]
+    ['passed', 'stopped']
+    """
     out: list[Row] = []
     for method in dict.fromkeys((row["kind"], row["method"]) for row in ordered):
         rows = [row for row in ordered if (row["kind"], row["method"]) == method]
@@ -123,7 +130,7 @@ def _lines(rows: Sequence[Row], verdict: Mapping[str, Any], axis: forest.Domain 
     out, before = [], None
     for row in rows:
         method = (row["kind"], row["method"]) if row["kind"] in ("sparse", "narrow") else "yardsticks"
-        sign, walk, short, class_ = _WALKS[row["walk"]]
+        sign, walk, short, class_ = WALKS[row["walk"]]
         known = row["score"] is not None
         half = (row["score_high"] - row["score_low"]) / 2 if known and row.get("score_low") is not None else None
         decimals = None
@@ -135,6 +142,7 @@ def _lines(rows: Sequence[Row], verdict: Mapping[str, Any], axis: forest.Domain 
         out.append(
             Line(
                 name=svg.clean(method_name(row)),
+                short=svg.clean(short_method(row)),
                 amount=figures.short_percent(row["density"]) if row["density"] is not None and has_density(row) else "",
                 weights=figures.count(row["weights"]) if row["weights"] is not None else "no network",
                 macs=figures.count(row["macs"]) if row.get("macs") is not None else "n/a",
@@ -181,8 +189,20 @@ def _forest(row: Row, axis: forest.Domain, margin: float, score: str, ours: bool
     shape = {"narrow": "square", "linear": "diamond"}.get(row["kind"], "circle")
     interval = None if row["difference"] is None else (row["difference"], row["lower"], upper_end(row))
     return forest.row(
-        interval, axis, margin, score, shape=shape, class_=f"{kind} {colour}", reference=row["kind"] == "dense"
+        interval,
+        axis,
+        margin,
+        score,
+        shape=shape,
+        class_=f"{kind} {colour}",
+        reference=row["kind"] == "dense",
+        width=_plot(score),
     )
+
+
+def _plot(score: str) -> float:
+    """Three decimals in the other columns leave the plot less room."""
+    return forest.WIDTH if figures.scale(score) > 1 else 184.0
 
 
 def upper_end(row: Row) -> float:

@@ -44,7 +44,7 @@ def panels(verdict: Mapping[str, Any], have: Curves, most: int = 6) -> list[Pane
 
     def add(row: Mapping[str, Any] | None, colour: str, title: str = "") -> None:
         if row is not None and row in rows and all(panel.candidate != row["id"] for panel in out):
-            out.append(Panel(title or with_percent(row), row["id"], colour))
+            out.append(Panel(title or _name(row), row["id"], colour))
 
     add(find(verdict, kind="dense"), "ink", "dense")
     selected = verdict.get("selected")
@@ -52,7 +52,7 @@ def panels(verdict: Mapping[str, Any], have: Curves, most: int = 6) -> list[Pane
     sparse = [row for row in rows if row["kind"] == "sparse"]
     narrow = [row for row in rows if row["kind"] == "narrow"]
     if chosen is not None:
-        add(chosen, "blue", f"{with_percent(chosen)}, chosen")
+        add(chosen, "blue", f"{_name(chosen)}, chosen")
         same = [row for row in rows if row["method"] == chosen["method"] and row["walk"] in ("stopped", "fell-short")]
         add(same[0] if same else None, "blue")
     size = chosen["weights"] if chosen is not None else max((row["weights"] for row in narrow + sparse), default=1)
@@ -67,6 +67,10 @@ def panels(verdict: Mapping[str, Any], have: Curves, most: int = 6) -> list[Pane
         alike = [row for row in others if row["method"] == method]
         add(min(alike, key=lambda row: abs(math.log(row["weights"] / size))), "grey")
     return out[:most]
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    return with_percent(row).replace("narrow dense", "narrow")
 
 
 def draw(verdict: Mapping[str, Any], have: Curves, *, width: float, columns: int) -> Markup:
@@ -155,7 +159,7 @@ def _frame(
         if first:
             parts.append(svg.text(x - 6, at + 4, figures.fixed(value, decimals), "soft small", anchor="end"))
     class_ = {"blue": "blue-text strong", "warm": "warm-text strong"}.get(panel.colour, "ink")
-    parts.append(svg.text(x, y - 8, svg.shorten(panel.title, int(across / 6.6)), class_, full=panel.title))
+    parts.append(svg.text(x, y - 8, svg.shorten(panel.title, int(across / 7.6)), class_, full=panel.title))
     for epoch, anchor in ((1, "start"), (epochs // 2, "middle"), (epochs, "end")):
         at = x + (epoch - 1) / max(epochs - 1, 1) * across
         if epoch > 1 or anchor == "start":

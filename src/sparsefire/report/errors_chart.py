@@ -43,9 +43,9 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> Errors
     flat = [int(i) for i in np.argsort(-off, axis=None, kind="stable")[:_MOST_CLASSES]]
     pairs = [divmod(i, len(table)) for i in flat if off.ravel()[i] > 0]
     listed = tuple(
-        (classes[true], classes[predicted], figures.count(off[true, predicted])) for true, predicted in pairs
+        (classes[true], classes[predicted], figures.count(int(off[true, predicted]))) for true, predicted in pairs
     )
-    widest = max(len(figures.count(value)) for value in table.ravel()) if table.size else 1
+    widest = max(len(figures.count(int(value))) for value in table.ravel()) if table.size else 1
     if len(table) > _MOST_CLASSES or 7.2 * widest + 4 > 300 / len(table):
         text = f"{lead} The {len(listed)} most confused pairs:" if listed else lead
         return Errors(Markup(""), Markup(""), text, listed)

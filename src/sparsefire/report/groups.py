@@ -13,6 +13,7 @@ from sparsefire.search import figures
 
 Row = Mapping[str, Any]
 
+_PLOT = 168.0  # px, the column of the intervals
 _VERDICTS = {
     "within the margin": ("✓", "good-text"),
     "worse": ("✕", "warm-text"),
@@ -25,6 +26,7 @@ class GroupLine:
     """One row of the table, every cell already text."""
 
     name: str
+    full: str
     whole: bool
     rows: str
     base_rate: str
@@ -43,6 +45,7 @@ class GroupSection:
     """Everything said about one grouping column."""
 
     column: str
+    head_name: str
     text: str
     lines: tuple[GroupLine, ...]
     head: Markup
@@ -81,11 +84,12 @@ def section(verdict: Mapping[str, Any], group: Mapping[str, Any]) -> GroupSectio
         joint = f" Intervals by group hold together at 95% (each is {figures.short_percent(level)})."
     return GroupSection(
         column=svg.clean(group["column"]),
+        head_name=svg.shorten(group["column"], 30),
         text=f"Test rows only.{joint} A group can fail while the whole passes, "
         "so each is held to the margin on its own.",
         lines=lines,
-        head=forest.head(axis, score),
-        positive=svg.clean(positive),
+        head=forest.head(axis, score, width=_PLOT),
+        positive=svg.shorten(positive, 30),
         has_base_rate=bool(positive) and any(row.get("base_rate") is not None for row in rows),
         has_missed=missed,
         marks_wide=_marks(rows, whole, score, str(verdict["kind"]), 440.0),
@@ -137,7 +141,8 @@ def _line(row: Row, axis: forest.Domain, margin: float, score: str, *, whole: bo
     kind = "filled" if row["verdict"] == "within the margin" else "hollow"
     base = row.get("base_rate")
     return GroupLine(
-        name=svg.clean(row["name"]),
+        name=svg.shorten(row["name"], 44),
+        full=svg.clean(row["name"]),
         whole=whole,
         rows=figures.count(row["rows"]),
         base_rate=figures.fixed(100 * base, 0) + "%" if base is not None else "–",
@@ -151,7 +156,7 @@ def _line(row: Row, axis: forest.Domain, margin: float, score: str, *, whole: bo
         sign=sign,
         word=row["verdict"],
         word_class=class_,
-        forest=forest.row((estimate, lower, upper), axis, margin, score, class_=f"{kind} blue"),
+        forest=forest.row((estimate, lower, upper), axis, margin, score, class_=f"{kind} blue", width=_PLOT),
     )
 
 
@@ -216,7 +221,7 @@ def _error_bars(rows: Sequence[Row], whole: Row | None, positive: str, classes: 
     left = max(svg.width_of(name) for name in names) + 14
     across = (width - left - 24) / 2
     target = positive.rsplit(" = ", 1)[0]
-    heads = (f"{positive} missed, of 100", f"{target} = {classes[0]} called {classes[1]}, of 100")
+    heads = (f"{positive} missed", f"{target} = {classes[0]} called {classes[1]}")
     most = max(max(row[key][2], row[key][0]) for row in shown for key in ("missed", "false_alarm"))
     scale = (across - 34) / min(max(most, 0.02), 1.0)
     parts: list[Markup] = []
@@ -224,8 +229,9 @@ def _error_bars(rows: Sequence[Row], whole: Row | None, positive: str, classes: 
         x = left + column * (across + 24)
         words = svg.shorten(title, int(across / 7.4))
         parts.append(svg.text(x, 14, words, "warm-text strong", full=title if words != title else ""))
+        parts.append(svg.text(x, 29, "of 100 such rows", "soft small"))
         for index, row in enumerate(shown):
-            y = 46.0 + 36 * index
+            y = 56.0 + 36 * index
             value, low, high = (min(max(end, 0.0), 1.0) for end in row[key])
             parts += [
                 svg.line(x, y, x + across - 4, y, "hair"),
@@ -236,13 +242,13 @@ def _error_bars(rows: Sequence[Row], whole: Row | None, positive: str, classes: 
             ]
     for index, (row, name) in enumerate(zip(shown, names, strict=True)):
         full = "" if name == row["name"] else row["name"]
-        parts.append(svg.text(0, 50.0 + 36 * index, name, "ink strong" if row is whole else "ink", full=full))
+        parts.append(svg.text(0, 60.0 + 36 * index, name, "ink strong" if row is whole else "ink", full=full))
     label = "; ".join(
         f"{svg.shorten(row['name'], 40)}: {figures.fixed(100 * row['missed'][0], 0)} missed, "
         f"{figures.fixed(100 * row['false_alarm'][0], 0)} called wrongly, of 100"
         for row in shown
     )
-    return svg.picture(parts, width=width, height=44.0 + 36 * len(shown), label=label)
+    return svg.picture(parts, width=width, height=54.0 + 36 * len(shown), label=label)
 
 
 # One verdict and one group, for the examples above.

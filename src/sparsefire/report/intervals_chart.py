@@ -27,6 +27,7 @@ class Interval:
     upper: float
     colour: str
     filled: bool
+    guess: bool = False  # a constant guess, which ought to lie left of the line
 
 
 def rows_to_draw(verdict: Mapping[str, Any]) -> list[Interval]:
@@ -39,12 +40,10 @@ def rows_to_draw(verdict: Mapping[str, Any]) -> list[Interval]:
     development = figures.count(verdict["data"]["rows_development"])
     gate = verdict.get("gate")
     if verdict["state"] == "no-network-needed" and gate and not gate["passed"]:
-        mirrored = 2 * gate["estimate"] - gate["lower"]
-        return [
-            Interval(
-                f"A constant guess, {development} rows", -gate["estimate"], -mirrored, -gate["lower"], "grey", False
-            )
-        ]
+        reach = gate["estimate"] - gate["lower"]
+        label = f"Guess, {development} rows"
+        shift = -gate["estimate"]
+        return [Interval(label, shift, shift - reach, shift + reach, "grey", False, guess=True)]
     rows = []
     selected = verdict.get("selected")
     chosen = find(verdict, identifier=selected["candidate"]) if selected else None
@@ -80,6 +79,8 @@ def draw(verdict: Mapping[str, Any], *, width: float) -> Markup:
     if not rows:
         return Markup("")
     margin, score = verdict["margin"], verdict["data"]["score"]
+    if rows[0].guess:  # the gate has its own line
+        margin = verdict["gate"]["threshold"]
     low = max(min(-2.0 * margin, *(row.lower - 0.12 * margin for row in rows)), -9.0 * margin)
     high = min(max(margin, *(row.upper + 0.08 * margin for row in rows)), 6.0 * margin)
     left, right = 6.0, width - 6.0
@@ -91,12 +92,12 @@ def draw(verdict: Mapping[str, Any], *, width: float) -> Markup:
     parts = [
         svg.rect(x(-margin), _TOP, x(high) - x(-margin), bottom - _TOP, "band"),
         svg.text(
-            min(max(x(0), 95), width - 95), 14, "at most the margin worse than dense", "soft small", anchor="middle"
+            min(max(x(0), 118), width - 118), 14, "at most the margin worse than dense", "soft small", anchor="middle"
         ),
     ]
     for index, row in enumerate(rows):
         parts += _row(row, index, x, (low, high), (left, right), margin, score)
-    parts += _axis(x, low, high, bottom, width, score)
+    parts += _axis(x, low, high, bottom, width, score, rows[0].guess)
     label = "; ".join(_finding(row, margin, score) for row in rows)
     return svg.picture(parts, width=width, height=bottom + 58, label=f"Difference to dense. {label}.")
 
@@ -106,24 +107,27 @@ def _row(
 ) -> list[Markup]:
     top = _TOP + _ROW * index
     y = top + 42
-    shift, lower, _ = figures.told(row.estimate, row.lower, margin, score)
+    bound = row.upper if row.guess else row.lower
+    shift, shown, _ = figures.told(row.estimate, bound, margin, score)
     parts = [
         svg.text(sides[0], top + 18, svg.shorten(row.label, 30), "ink"),
-        svg.text(sides[1] - 6, top + 18, f"{shift}, at least {lower}", "ink", anchor="end"),
+        svg.text(
+            sides[1] - 6, top + 18, f"{shift}, at {'most' if row.guess else 'least'} {shown}", "ink", anchor="end"
+        ),
         svg.line(x(-margin), y - 14, x(-margin), y + 14, "margin-line"),
         svg.line(x(0), y - 14, x(0), y + 14, "zero-line"),
         svg.line(x(row.lower), y, x(row.upper), y, f"bar {row.colour}"),
     ]
     if row.lower < ends[0]:
         parts.append(svg.path([(sides[0] + 6, y - 5), (sides[0], y), (sides[0] + 6, y + 5)], f"bar {row.colour}"))
-    else:
-        parts.append(svg.line(x(row.lower), y - 6, x(row.lower), y + 6, f"bar {row.colour}"))
+    elif ends[0] <= bound <= ends[1]:
+        parts.append(svg.line(x(bound), y - 6, x(bound), y + 6, f"bar {row.colour}"))
     kind = "filled" if row.filled else "hollow"
     parts.append(svg.mark(x(row.estimate), y, "circle", f"{kind} {row.colour}", size=5.2))
     return parts
 
 
-def _axis(x: Any, low: float, high: float, bottom: float, width: float, score: str) -> list[Markup]:
+def _axis(x: Any, low: float, high: float, bottom: float, width: float, score: str, guess: bool) -> list[Markup]:
     factor = figures.scale(score)
     parts = [svg.line(x(low), bottom, x(high), bottom, "axis")]
     step = svg.nice_step(factor * (high - low), 5)
@@ -137,11 +141,16 @@ def _axis(x: Any, low: float, high: float, bottom: float, width: float, score: s
     title = f"{figures.score_name(score)} minus dense" + (f", {unit}" if unit else "")
     parts.append(svg.text(width / 2, bottom + 36, title, "soft", anchor="middle"))
     caption = "passes when the whole bar lies right of the dotted line"
+    if guess:
+        caption = "a guess ought to lie wholly left of the dotted line"
     parts.append(svg.text(width / 2, bottom + 53, caption, "soft small", anchor="middle"))
     return parts
 
 
 def _finding(row: Interval, margin: float, score: str) -> str:
+    if row.guess:
+        shift, most, _ = figures.told(row.estimate, row.upper, margin, score)
+        return f"A constant guess: {shift}, at most {most}; it is not shown to be worse by more than the margin"
     shift, lower, allowed = figures.told(row.estimate, row.lower, margin, score)
     side = "right of" if row.lower > -margin else "not wholly right of"
     unit = figures.difference_unit(score)

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import jinja2
 from markupsafe import Markup
 
-from sparsefire.errors import UserError
 from sparsefire.report import (
     candidates_table,
     coefficients_chart,
@@ -27,6 +22,7 @@ from sparsefire.report import (
     svg,
     wiring_chart,
 )
+from sparsefire.report.run_folder import load_network, read_curves, read_verdict
 from sparsefire.search import figures, wording
 from sparsefire.search.limits import limits
 
@@ -65,66 +61,6 @@ def write_report(folder: str | os.PathLike[str]) -> Path:
     return out
 
 
-def read_verdict(run: Path) -> dict[str, Any]:
-    """Return ``verdict.json`` of a run folder.
-
-    >>> read_verdict(Path("no-such-run"))
-    Traceback (most recent call last):
-    ...
-    sparsefire.errors.UserError: no-such-run holds no finished run.
-    """
-    path = run / "verdict.json"
-    expected = "a folder written by sparsefire fit, with verdict.json in it"
-    try:
-        verdict = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(
-            f"{run} holds no finished run.", came=str(run), expected=expected, attempt="sparsefire fit DATA --out RUN"
-        ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {error}.", came=str(path), expected=expected) from None
-    if not isinstance(verdict, dict) or "state" not in verdict or verdict.get("format", 1) != 1:
-        raise UserError(f"{path} is no verdict of this version.", came=str(path), expected=expected)
-    return verdict
-
-
-def read_curves(path: Path) -> dict[str, list[list[float]]]:
-    """Return the learning curves of ``results.parquet``: per candidate one list of held-out scores per run.
-
-    >>> with tempfile.TemporaryDirectory() as name:
-    ...     file = Path(name) / "results [1].parquet"
-    ...     one = duckdb.sql("SELECT 'a' AS candidate, 0 AS round, 0 AS fold, [0.5, 0.75] AS curve")
-    ...     one.write_parquet(str(file))
-    ...     read_curves(file)
-    {'a': [[0.5, 0.75]]}
-    """
-    with tempfile.TemporaryDirectory() as scratch, duckdb.connect() as connection:
-        source = path
-        if any(c in str(path) for c in "*?["):  # read_parquet takes these for patterns
-            source = Path(shutil.copy(path, Path(scratch) / "results.parquet"))
-        rows = connection.execute(
-            "SELECT candidate, curve::DOUBLE[] FROM read_parquet(?) WHERE len(curve) > 1 ORDER BY candidate, round, fold",
-            [str(source)],
-        ).fetchall()
-    out: dict[str, list[list[float]]] = {}
-    for candidate, curve in rows:
-        out.setdefault(candidate, []).append([float("nan") if value is None else value for value in curve])
-    return out
-
-
-def load_network(run: Path) -> Any | None:
-    """Return the model of a run, or None if the folder holds none: an object with ``layers`` and ``feature_names``.
-
-    >>> load_network(Path("no-such-run")) is None
-    True
-    """
-    if not (run / "model.json").exists():
-        return None
-    from sparsefire.deploy import load_model  # late: the only part of the report that may need more than NumPy
-
-    return load_model(run)
-
-
 def build_page(verdict: Verdict, curves: curves_chart.Curves, network: Any | None, *, rebuild: str = "") -> str:
     """Return the page as text.
 
@@ -145,6 +81,8 @@ def build_page(verdict: Verdict, curves: curves_chart.Curves, network: Any | Non
     environment.filters["clean"] = svg.clean
     score = verdict["data"]["score"]
     named = figures.score_name(score)
+    errors = _errors(verdict)
+    beside = errors is not None and not errors.fan  # both halves of one row
     context = {
         "css": Markup((_TEMPLATES / "page.css").read_text(encoding="utf-8")),  # our own file
         "title": _title(verdict),
@@ -157,8 +95,8 @@ def build_page(verdict: Verdict, curves: curves_chart.Curves, network: Any | Non
         "size": _size(verdict, named),
         "candidates": _candidates(verdict),
         "wiring": _wiring(verdict, network),
-        "curves": _curves(verdict, curves),
-        "errors": _errors(verdict),
+        "curves": _curves(verdict, curves, beside),
+        "errors": errors,
         "limits": verdict.get("limits") or limits(verdict),
         "repeat": _repeat(verdict),
         "command": verdict["plan"].get("command") or "",
@@ -248,20 +186,13 @@ def _wiring(verdict: Verdict, network: Any | None) -> dict[str, Any] | None:
     if not verdict.get("selected"):
         return None  # nothing was chosen, so there is no chosen network to draw
     if layers is None:
-        rows = [
-            (svg.clean(name), figures.count(kept), figures.count(total))
-            for name, kept, total in _kept_by_layer(network)
-        ]
+        kept = getattr(network, "kept_by_layer", ())
+        rows = [(svg.clean(name), figures.count(left), figures.count(of)) for name, left, of in kept]
         return {"kind": "other", "rows": rows}
     return {"kind": "mlp", "chart": wiring_chart.draw(layers, names, classes, target=target)}
 
 
-def _kept_by_layer(network: Any) -> Sequence[tuple[str, int, int]]:
-    """Name, weights kept and weights in all, for networks that are not drawn."""
-    return getattr(network, "kept_by_layer", None) or ()
-
-
-def _curves(verdict: Verdict, curves: curves_chart.Curves) -> dict[str, Any] | None:
+def _curves(verdict: Verdict, curves: curves_chart.Curves, beside: bool) -> dict[str, Any] | None:
     panels = curves_chart.panels(verdict, curves)
     if not panels:
         return None
@@ -277,7 +208,7 @@ def _curves(verdict: Verdict, curves: curves_chart.Curves) -> dict[str, Any] | N
         text += " Dips: weights being pruned."
     return {
         "text": text,
-        "wide": curves_chart.draw(verdict, curves, width=500.0, columns=3),
+        "wide": curves_chart.draw(verdict, curves, width=500.0 if beside else 960.0, columns=3 if beside else 6),
         "phone": curves_chart.draw(verdict, curves, width=358.0, columns=2),
     }
 

@@ -81,14 +81,16 @@ def draw(verdict: Mapping[str, Any], *, width: float, height: float, phone: bool
     ]
     drawn, marks, labels = _series(verdict, frame, chosen, phone)
     parts += drawn
-    boosting_parts, side = _side_labels(verdict, frame, dense, score, phone)
-    parts += boosting_parts + side
+    level_parts, inside = _level_labels(verdict, frame, dense, score, phone)
+    parts += level_parts
+    labels = inside + labels
     marks += _samples([(frame.left, y_dense), (frame.right, y_dense)])
     marks += _samples([(frame.left, y_margin), (frame.right, y_margin)])
     marks.append((frame.x(dense["weights"]), y_dense))
-    taken = [_side_box(frame, y_dense), _side_box(frame, y_margin)] if phone else []
-    ring, head, head_box = _ring(frame, chosen, width)
-    taken += head_box
+    ring, head, taken = _ring(frame, chosen, width)
+    if ring and chosen is not None:  # its leader line
+        at = frame.x(chosen["weights"])
+        marks += _samples([(at, 26), (at, frame.y(chosen["score"]))], every=4)
     spots = place([label for label, _ in labels], marks, (frame.left, 4, frame.right, frame.bottom), taken=taken)
     for (label, class_), (left, base) in zip(labels, spots, strict=True):
         parts.append(svg.text(left, base, label.words, f"{class_} halo"))
@@ -112,7 +114,7 @@ def _frame(verdict: Mapping[str, Any], dense: Row, margin: float, width: float, 
     room = 0.06 * (high - low)
     weights = [row["weights"] for row in rows]
     few, many = min(weights) / 1.35, max(weights) * 1.25
-    left, right = (36.0, width - 8.0) if phone else (42.0, width - 118.0)
+    left, right = (36.0, width - 8.0) if phone else (42.0, width - 128.0)
     digits = 1 if figures.scale(verdict["data"]["score"]) > 1 else 2
     return _Frame(left + 6 * (digits - 1), 46.0, right, height - 46.0, few, many, low - room, high + 0.5 * room)
 
@@ -197,7 +199,7 @@ def _series(
             full, short = method_name(rows[0]), short_method(rows[0])
             words = full if short in (full, full.lower()) else f"{full} ({short})"
             labels.append((Label(words, tuple(seen)), "blue-text strong"))
-    labels += _linear(verdict, frame, chosen, parts, marks)
+    labels += _linear(verdict, frame, chosen, parts, marks, phone)
     if others:
         listed = ", ".join(short_method(row) for row in others)
         words = (
@@ -209,13 +211,18 @@ def _series(
 
 
 def _linear(
-    verdict: Mapping[str, Any], frame: _Frame, chosen: Row | None, parts: list[Markup], marks: list[Point]
+    verdict: Mapping[str, Any],
+    frame: _Frame,
+    chosen: Row | None,
+    parts: list[Markup],
+    marks: list[Point],
+    phone: bool,
 ) -> list[tuple[Label, str]]:
     row = find(verdict, kind="linear")
     if row is None or row["score"] is None or not row["weights"]:
         return []
     x, y = frame.x(row["weights"]), frame.y(row["score"])
-    text = f"linear {figures.score_value(row['score'], verdict['data']['score'], unit=True)}"
+    text = "linear" if phone else f"linear {figures.score_value(row['score'], verdict['data']['score'], unit=True)}"
     if y > frame.bottom:  # below the frame: say so at its foot
         return [(Label(f"▾ {text}", ((x, frame.bottom - 4),)), "ink")]
     is_chosen = chosen is not None and chosen["id"] == row["id"]
@@ -246,46 +253,33 @@ def _ring(
     return ring, head, [(middle - half, 4, middle + half, 26), (x - 12, y - 12, x + 12, y + 12)]
 
 
-def _side_labels(
+def _level_labels(
     verdict: Mapping[str, Any], frame: _Frame, dense: Row, score: str, phone: bool
-) -> tuple[list[Markup], list[Markup]]:
-    """Names of the three level lines: right of the frame, or inside it on a phone."""
-    lines, names = [], []
+) -> tuple[list[Markup], list[tuple[Label, str]]]:
+    """Names of the three level lines: right of the frame, or on a phone inside it, where there is room."""
+    parts: list[Markup] = []
+    names = []
     boosting = find(verdict, kind="boosting")
     value = figures.score_value(dense["score"], score, unit=True)
-    names.append((frame.y(dense["score"]) + 4, f"dense {value}", "ink strong"))
-    names.append((frame.y(dense["score"] - verdict["margin"]) + 4, "dense − margin", "blue-text strong"))
+    names.append((frame.y(dense["score"]), f"dense {value}", "ink strong"))
+    names.append((frame.y(dense["score"] - verdict["margin"]), "dense − margin", "blue-text strong"))
     if boosting is not None and boosting["score"] is not None:
         y = frame.y(boosting["score"])
         value = figures.score_value(boosting["score"], score, unit=True)
         if y > frame.bottom:
-            names.append((frame.bottom, f"▾ boosting {value}", "ink"))
+            names.append((frame.bottom - 4, f"▾ boosting {value}", "ink"))
         elif y < frame.top - 16:
-            names.append((frame.top - 12, f"▴ boosting {value}", "ink"))
+            names.append((frame.top - 16, f"▴ boosting {value}", "ink"))
         else:
-            lines.append(svg.line(frame.left, y, frame.right, y, "boosting-line"))
-            names.append((y + 4, f"boosting {value}", "ink"))
+            parts.append(svg.line(frame.left, y, frame.right, y, "boosting-line"))
+            names.append((y, f"boosting {value}", "ink"))
     if phone:
-        names = [(base, *rest) for (_, *rest), base in zip(names, _inside(names, frame), strict=True)]
-        return lines, [
-            svg.text(frame.right - 2, base, words, f"{class_} halo", anchor="end") for base, words, class_ in names
-        ]
-    heights = spread([base for base, *_ in names], 17.0, 16.0, frame.bottom + 4)
-    side = [
-        svg.text(frame.right + 8, base, words, class_) for base, (_, words, class_) in zip(heights, names, strict=True)
-    ]
-    return lines, side
-
-
-def _inside(names: Sequence[tuple[float, str, str]], frame: _Frame) -> list[float]:
-    """On a phone dense stands above its line, the margin below its own, boosting where its line leaves room."""
-    out = [names[0][0] - 10, names[1][0] + 12]
-    out += [base - 10 if abs(base - 10 - out[0]) > 15 else base - 26 for base, *_ in names[2:]]
-    return [min(max(base, 40.0), frame.bottom - 4) for base in out]
-
-
-def _side_box(frame: _Frame, y: float) -> tuple[float, float, float, float]:
-    return (frame.right - 96, y - 20, frame.right, y + 20)
+        across = [frame.left + (frame.right - frame.left) * share for share in (0.02, 0.25, 0.5, 0.75, 0.98)]
+        return parts, [(Label(words, tuple((x, y) for x in across)), class_) for y, words, class_ in names]
+    heights = spread([y + 4 for y, *_ in names], 17.0, 16.0, frame.bottom + 4)
+    for base, (_, words, class_) in zip(heights, names, strict=True):
+        parts.append(svg.text(frame.right + 8, base, words, class_))
+    return parts, []
 
 
 def _clip(points: Sequence[Point], bottom: float) -> list[list[Point]]:

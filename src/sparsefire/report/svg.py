@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 
 from markupsafe import Markup, escape
 
+# Unicode categories that a page or a terminal would obey instead of showing.
+UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 # Average width of a character as a share of the font size, on the wide side of the system fonts.
 _CHARACTER = 0.58
 
@@ -18,7 +20,7 @@ def clean(text: object) -> str:
     >>> clean("a\\n\\tb\\x00c\\u202ed")
     'a b c d'
     """
-    kept = (" " if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp", "Co") else c for c in str(text))
+    kept = (" " if unicodedata.category(c) in UNPRINTABLE else c for c in str(text))
     return " ".join("".join(kept).split())
 
 

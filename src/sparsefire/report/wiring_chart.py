@@ -138,7 +138,12 @@ def draw(
     alive = units_in_use(weights)
     inputs = _inputs_to_draw(weights[0])
     shown = [weights[0][:, inputs], *weights[1:]]
-    orders = order_units(shown, [alive[0][inputs], *alive[1:]])
+    used = [alive[0][inputs], *alive[1:]]
+    live = [
+        np.where(receivers[:, None] & senders[None, :], weight, 0.0)
+        for weight, senders, receivers in zip(shown, used[:-1], used[1:], strict=True)
+    ]
+    orders = order_units(shown, used)
     names = [feature_names[i] if i < len(feature_names) else f"input {i + 1}" for i in inputs]
     outputs = (
         list(classes) if len(classes) == weights[-1].shape[0] else _output_names(weights[-1].shape[0], classes, target)
@@ -146,10 +151,8 @@ def draw(
     kept = tuple(int(np.count_nonzero(weight)) for weight in weights)
     pictures = []
     for width, budget, phone in ((900.0, most, False), (358.0, most_phone, True)):
-        edges = strongest(shown, budget)
-        drawing = _picture(
-            shown, edges, orders, [alive[0][inputs], *alive[1:]], names, outputs, width, phone, weights[0].shape[1]
-        )
+        edges = strongest(live, budget)
+        drawing = _picture(shown, edges, orders, used, names, outputs, width, phone, weights[0].shape[1], bool(classes))
         pictures.append((drawing, sum(len(layer) for layer in edges)))
     return Wiring(
         wide=pictures[0][0],
@@ -195,11 +198,12 @@ def _picture(
     width: float,
     phone: bool,
     all_inputs: int,
+    classes: bool,
 ) -> Markup:
     named = len(names) <= _MOST_INPUTS and not phone
     longest = max((len(svg.shorten(name, 16)) for name in names), default=0)
     crowded = named and (width - 40) / max(len(names), 1) < svg.width_of("x" * longest, 11.5) + 6
-    top = 26.0 + ((6.3 * longest if crowded else 14) if named else 6)
+    top = 26.0 + ((7.2 * longest if crowded else 14) if named else 6)
     gap = 118.0 if not phone else 92.0
     layers = len(weights) + 1
     ys = [top + gap * index for index in range(layers)]
@@ -225,11 +229,12 @@ def _picture(
         for name, x in zip(names, xs[0], strict=True):
             hover = svg.tag("title", svg.shorten(name, 80))
             parts.append(svg.tag("circle", hover, cx=float(x), cy=ys[0], r=5.0, class_="hover"))
-    foot = _outputs(outputs, xs[-1], ys[-1], width, parts)
+    foot = _outputs(outputs, xs[-1], ys[-1], width, parts, classes)
     drawn, kept = sum(len(layer) for layer in edges), sum(int(np.count_nonzero(weight)) for weight in weights)
+    through = ", ".join(figures.count(len(layer)) for layer in alive[1:-1]) or "no"
     label = (
-        f"The {figures.count(drawn)} strongest of {figures.count(kept)} connections from {len(names)} inputs through "
-        f"{', '.join(figures.count(len(layer)) for layer in alive[1:-1]) or 'no'} hidden units to {len(outputs)} outputs."
+        f"The {figures.count(drawn)} strongest connections between units in use, of {figures.count(kept)} kept, "
+        f"from {len(names)} inputs through {through} hidden units to {len(outputs)} outputs."
     )
     return svg.picture(parts, width=width, height=ys[-1] + foot, label=label)
 
@@ -318,7 +323,9 @@ def _input_names(names: Sequence[str], x: np.ndarray, y: float, crowded: bool) -
     return out
 
 
-def _outputs(outputs: Sequence[str], x: np.ndarray, y: float, width: float, parts: list[Markup]) -> float:
+def _outputs(
+    outputs: Sequence[str], x: np.ndarray, y: float, width: float, parts: list[Markup], classes: bool
+) -> float:
     """Outputs as circles with short labels inside, longer ones below; returns the px used under the row."""
     room = abs(x[1] - x[0]) if len(x) > 1 else width - 40
     short = all(len(svg.clean(name)) <= 2 for name in outputs)
@@ -333,5 +340,6 @@ def _outputs(outputs: Sequence[str], x: np.ndarray, y: float, width: float, part
         if room < 24 and index % max(int(24 / room), 2):  # too narrow to name every output
             continue
         parts.append(svg.text(place, y + radius + 16, words, "ink small", anchor="middle", full=name))
-    parts.append(svg.text(2, y - 16, f"{len(outputs)} outputs" if len(outputs) > 1 else "output", "ink strong halo"))
+    words = f"{len(outputs)} {'classes' if classes else 'outputs'}" if len(outputs) > 1 else "output"
+    parts.append(svg.text(2, y - 16, words, "ink strong halo"))
     return 18.0 if short and radius >= 8 else radius + 24

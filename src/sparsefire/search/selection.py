@@ -1,14 +1,15 @@
-"""Which of many small networks may be called not worse than the dense one: gate, walk, and what the test rows say of it.
+"""Which of many small networks may be called not worse than the dense one: gate, walk, test, verdict.
 
-Pure arrays: the caller trains, this file decides. One margin and one level are fixed before any score is seen. The gate comes
-first, so it costs no level; then each of m methods is walked from dense to sparse at level/m until its first failure; the
-smallest passer is tested once on untouched rows at the full level.
+Pure arrays: the caller trains, this file decides. One margin and one level are fixed before any score is seen. The
+gate comes first, so it costs no level; then each of m methods is walked from dense to sparse at level/m until its
+first failure; the smallest passer is tested once on untouched rows at the full level.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -72,7 +73,8 @@ def retained_margin(retain: float, dense: float, constant: float) -> float:
         dense: development score of the dense network (mean over out-of-fold rounds).
         constant: development score of the constant predictor on the same rows.
 
-    The gain is estimated from the rows that decide, so this margin depends on data and the levels of the walk and of the test are
+    The gain is estimated from the rows that decide, so this margin depends on data and the levels of the walk and of
+    the test are
     approximate: say so beside the result. A gain below 0 counts as 0; then the gate fails and no margin is needed.
 
     >>> round(retained_margin(0.95, 0.90, 0.60), 3)
@@ -90,8 +92,8 @@ def constant_prediction(score: str, target: Any) -> float:
 
     Args:
         score: ``"accuracy"``, ``"auc"`` or ``"r2"``.
-        target: true values of the training rows of a fold [n]. For the AUC use one constant for all folds (pooled constants that
-            differ by fold have an AUC below one half).
+        target: true values of the training rows of a fold [n]. For the AUC use one constant for all folds (pooled
+            constants that differ by fold have an AUC below one half).
 
     >>> constant_prediction("accuracy", [2, 0, 2])
     2.0
@@ -149,7 +151,7 @@ def gate(
     clusters: Any = None,
     folds: int | None = None,
 ) -> Gate:
-    """Ask whether the dense network beats a constant by more than the margin; without this, "not worse" would mean nothing.
+    """Ask whether the dense network beats a constant by more than the margin; else "not worse" would mean nothing.
 
     Args:
         score: as in :func:`bound_of`.
@@ -181,17 +183,19 @@ def gate(
 
 
 class Walk:
-    """A walk from dense to sparse along each method that stops a method at its first failure, so that no more need be trained.
+    """A walk from dense to sparse along each method; a method stops at its first failure, so no more need be trained.
 
     Args:
         chains: method → candidates from dense to sparse (weights must not rise along a chain).
         margin: loss to be excluded, in units of the score, above 0.
         level: familywise level α; each bound is taken at ``level_each`` = α / number of methods.
 
-    Within a method no correction is needed, because the sequence is fixed; between methods it is. There is no skipping, no
+    Within a method no correction is needed, because the sequence is fixed; between methods it is. There is no
+    skipping, no
     second try and no adding of rounds after seeing a bound: recording twice or out of order raises.
 
-    >>> walk = Walk({"gmp": [Candidate("gmp@0.5", "gmp", 0.5, 500), Candidate("gmp@0.1", "gmp", 0.1, 100)]}, margin=0.02)
+    >>> chain = [Candidate("gmp@0.5", "gmp", 0.5, 500), Candidate("gmp@0.1", "gmp", 0.1, 100)]
+    >>> walk = Walk({"gmp": chain}, margin=0.02)
     >>> same = crossed_bound(np.zeros((400, 5)), level=walk.level_each)
     >>> while walk.pending():
     ...     for candidate in walk.pending().values():
@@ -212,7 +216,7 @@ class Walk:
             raise UserError("two candidates have one name.", came=", ".join(names), expected="names that differ")
         for method, chain in chains.items():
             sizes = [candidate.weights for candidate in chain if candidate.weights is not None]
-            if any(later > earlier for earlier, later in zip(sizes, sizes[1:], strict=False)):
+            if any(later > earlier for earlier, later in pairwise(sizes)):
                 raise UserError(
                     f"the candidates of {method} are out of order.",
                     came=f"weights {sizes}",
@@ -296,7 +300,8 @@ def confirm(
     """Test the two refitted networks once on untouched rows at the full level.
 
     Args:
-        score: ``"accuracy"`` (class codes; Tango), ``"auc"`` (probabilities; corrected DeLong) or ``"r2"`` (values; delta method).
+        score: ``"accuracy"`` (class codes; Tango), ``"auc"`` (probabilities; corrected DeLong) or ``"r2"`` (values;
+            delta method).
         target: true values of the test rows [n].
         chosen, dense: predictions of the two fitted networks [n].
         margin, level: as fixed before.
@@ -324,9 +329,9 @@ def state_of(gate: Gate, winner: Candidate | None, confirmation: PairedTest | No
         winner: result of :meth:`Walk.winner`, or another candidate that was selected (linear, narrow).
         confirmation: the test on untouched rows, or ``None`` if there are no test rows.
 
-    A test that may give no verdict (too few positives or groups), or fails with fewer rows than equal networks would need,
-    is *not confirmable*; one that fails with enough rows is *not confirmed*; one whose upper end lies below −margin
-    *contradicts* the selection.
+    A test that may give no verdict (too few positives or groups), or fails with fewer rows than equal networks would
+    need, is *not confirmable*; one that fails with enough rows is *not confirmed*; one whose upper end lies below
+    −margin *contradicts* the selection.
 
     >>> state_of(Gate(False, 0.0, -0.1, 0.01), None, None)
     'no-network-needed'
@@ -355,7 +360,10 @@ def why_not(gate: Gate, winner: Candidate | None, confirmation: PairedTest | Non
     if state == "confirmed":
         return None
     if state == "no-network-needed":
-        return 'The dense network is not clearly better than a constant here, so "not worse than dense" would mean nothing.'
+        return (
+            "The dense network is not clearly better than a constant here, "
+            'so "not worse than dense" would mean nothing.'
+        )
     if state == "nothing-passed":
         return "No bound cleared the margin. This is no evidence that small is worse."
     if confirmation is None:
@@ -365,7 +373,10 @@ def why_not(gate: Gate, winner: Candidate | None, confirmation: PairedTest | Non
     if state == "contradicted":
         return "On the test rows the whole interval lies below the margin. Do not use it as a replacement."
     if state == "not-confirmed":
-        return f"The test interval still includes a loss of {confirmation.margin:g}, and {confirmation.rows:,} rows were enough."
+        return (
+            f"The test interval still includes a loss of {confirmation.margin:g}, "
+            f"and {confirmation.rows:,} rows were enough."
+        )
     chance = (
         "" if confirmation.power is None else f"; the chance to confirm an equal network was {confirmation.power:.0%}"
     )

@@ -55,7 +55,7 @@ def matrix(values: Any, name: str, rows: int | None = None) -> np.ndarray:
         raise UserError(
             f"{name} has shape {array.shape}.",
             came=f"{name} with shape {array.shape}",
-            expected=f"[rows, rounds] with {rows or 'at least 2'} rows and at least 2 rounds (one cannot show a spread)",
+            expected=f"[rows, rounds] with {rows or 'at least 2'} rows and at least 2 rounds",
         )
     if not np.isfinite(array).all():
         raise UserError(f"{name} has values that are not finite.", came="nan or infinity", expected="finite numbers")

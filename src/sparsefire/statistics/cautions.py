@@ -14,6 +14,8 @@ FEW_GROUPS = "Few groups"
 FEW_POSITIVES = "Too few positives for a promised level"
 NEVER = "The two never disagreed"
 
+RARER_ROWS = "rows of the rarer class"
+RARER_GROUPS = "groups with the rarer class"
 SCALED_MAD = 1.4826  # the MAD of a normal variable times this is its standard deviation
 
 
@@ -26,15 +28,22 @@ def fired(warnings: Iterable[str], *leads: str) -> bool:
     return any(text.startswith(leads) for text in warnings)
 
 
-def about_initialisations(share: float, round_means: np.ndarray, rows: int) -> list[str]:
+def about_initialisations(
+    share: float, round_means: np.ndarray, round_error: float, *, accuracy: bool = False
+) -> list[str]:
     """Warn if rounds dominate the variance, or if one round is far below the others.
 
     Args:
         share: fraction of the variance that is due to rounds, in [0, 1].
         round_means: mean difference per round, shape [M].
-        rows: number of rows; a fall by less than one whole row is never called a failure.
+        round_error: standard error of the worst round's mean that its rows alone explain.
+        accuracy: whether differences are those of 0/1 scores, so that 0.05 means five points.
 
-    A round fails if it lies more than 3 scaled median absolute deviations, or more than 0.05, below the median round.
+    A round fails if it lies more than 3 scaled median absolute deviations below the median round, or more than 0.05 of
+    accuracy; and, lest every small data set be warned of, more than 3 of its own standard errors.
+
+    >>> about_initialisations(0.2, np.array([0.0, 0.01, 0.0, -0.01, -0.2]), 0.01)[0].startswith(FAILING)
+    True
     """
     texts = []
     if share > 0.5:
@@ -45,9 +54,10 @@ def about_initialisations(share: float, round_means: np.ndarray, rows: int) -> l
     centre = float(np.median(round_means))
     fall = centre - float(round_means.min())
     spread = SCALED_MAD * float(np.median(np.abs(round_means - centre)))
-    if fall > max(3 * spread, 1 / rows) or fall > 0.05:
+    if (fall > 3 * spread or (accuracy and fall > 0.05)) and fall > 3 * round_error:
         texts.append(
-            f"{FAILING}, and the average hides it: the worst of {len(round_means)} rounds is {fall:.3g} below the middle one."
+            f"{FAILING}, and the average hides it: "
+            f"the worst of {len(round_means)} rounds is {fall:.3g} below the middle one."
         )
     return texts
 

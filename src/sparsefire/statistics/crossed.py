@@ -15,6 +15,7 @@ from scipy.special import stdtrit
 from sparsefire.errors import UserError
 from sparsefire.statistics import cautions
 from sparsefire.statistics._check import binary, cluster_codes, level_checked, matrix, vector
+from sparsefire.statistics._variance import mean_variance
 from sparsefire.statistics.ranks import placement_variance, placements
 from sparsefire.statistics.scores import spread_of
 
@@ -59,7 +60,7 @@ class CrossedBound:
         return self.variance_rounds / total if total > 0 else 0.0
 
     def passes(self, margin: float) -> bool:
-        """Return whether a loss of ``margin`` (in units of the score) is excluded: lower > −margin, and a verdict may be given."""
+        """Return whether a loss of ``margin`` is excluded: lower > −margin, and a verdict may be given."""
         return not self.no_verdict and bool(self.lower > -margin)
 
 
@@ -69,10 +70,11 @@ def crossed_bound(
     """Bound a mean difference from below, from one value per row and round.
 
     Args:
-        differences: score(chosen) − score(dense) on row i in round r, higher is better for the chosen one, [n, M] with M ≥ 2.
+        differences: score(chosen) − score(dense) on row i in round r, higher is better for the chosen one, [n, M] with
+            M ≥ 2.
         level: one-sided error level in (0, 0.5).
-        factor: inflation of the variance of rows, at least 1. 1.5 was found by simulation; it pays for the variability of
-            the training set, which no resampling of the same rows can show.
+        factor: inflation of the variance of rows, at least 1. 1.5 was found by simulation; it pays for the variability
+            of the training set, which no resampling of the same rows can show.
         clusters: a label per row [n] if rows come in groups (repeated patients); ``None`` for independent rows.
         folds: number of folds, only used to warn of folds with fewer than 10 rows (groups).
 
@@ -93,34 +95,30 @@ def crossed_bound(
     (True, False)
     """
     d = matrix(differences, "differences")
-    rows, rounds = d.shape
-    row_means = d.mean(axis=1)
-    round_means = d.mean(axis=0)
+    rows = len(d)
+    row_means, round_means = d.mean(axis=1), d.mean(axis=0)
     estimate = float(row_means.mean())
-    centred = row_means - estimate
-    groups: int | None = None
-    if clusters is None:
-        parts, units = centred, rows
-        variance_rows = float(np.square(centred).sum()) / (rows * (rows - 1))
-    else:
-        codes, groups = cluster_codes(clusters, rows)
-        parts, units = np.bincount(codes, weights=centred, minlength=groups), groups
-        variance_rows = groups / (groups - 1) * float(np.square(parts).sum()) / rows**2
-    scale = float(np.abs(d).max())
+    by_rows = mean_variance(row_means, estimate, clusters)
+    worst = int(round_means.argmin())
     counts = bool((np.square(d) == np.abs(d)).all())  # 0/1 scores: every difference is −1, 0 or 1
-    texts = cautions.about_size(rows, differing=int(np.count_nonzero(d.any(axis=1))), clusters=groups, folds=folds)
-    if not counts and variance_rows > 0:
-        texts += cautions.about_tail(parts, groups)
+    texts = cautions.about_size(
+        rows, differing=int(np.count_nonzero(d.any(axis=1))), clusters=by_rows.clusters, folds=folds
+    )
+    if not counts and by_rows.variance > 0:
+        texts += cautions.about_tail(by_rows.parts, by_rows.clusters)
     return _bound(
         estimate,
-        variance_rows,
-        units - 1,
+        by_rows.variance,
+        by_rows.units - 1,
         round_means,
-        units,
-        scale,
-        texts,
+        units=by_rows.units,
+        scale=float(np.abs(d).max()),
+        round_error=mean_variance(d[:, worst], float(round_means[worst]), clusters).variance ** 0.5,
+        accuracy=counts,
+        texts=texts,
+        word="rows" if by_rows.clusters is None else "groups",
         rows=rows,
-        clusters=groups,
+        clusters=by_rows.clusters,
         level=level,
         factor=factor,
     )
@@ -145,9 +143,9 @@ def crossed_bound_auc(
         level, factor, clusters, folds: as in :func:`crossed_bound`.
 
     Returns:
-        A :class:`CrossedBound` with V_row = var(ū)/n₊ + var(v̄)/n₋ of the placement values (chosen − dense) averaged over
-        rounds, n₊ − 1 (the smaller class) for n − 1, and V_rnd from the AUC differences of the rounds. Groups: Obuchowski
-        1997, doi:10.2307/2533958.
+        A :class:`CrossedBound` with V_row = var(ū)/n₊ + var(v̄)/n₋ of the placement values (chosen − dense) averaged
+        over rounds, n₊ − 1 (the smaller class) for n − 1, and V_rnd from the AUC differences of the rounds. Groups:
+        Obuchowski 1997, doi:10.2307/2533958.
 
     >>> rng = np.random.default_rng(0)
     >>> y = rng.integers(0, 2, 400)
@@ -177,16 +175,19 @@ def crossed_bound_auc(
             expected="at least 2 of each class",
         )
     round_means = du.mean(axis=0)
-    scale = float(max(np.abs(du).max(), np.abs(dv).max()))
-    texts = cautions.about_size(rows, clusters=groups, folds=folds)
+    worst = int(round_means.argmin())
+    round_variance, _ = placement_variance(du[:, worst], dv[:, worst], positive, codes, groups or 0)
     return _bound(
         float(round_means.mean()),
         variance_rows,
         row_degrees,
         round_means,
-        row_degrees + 1,
-        scale,
-        texts,
+        units=row_degrees + 1,
+        scale=float(max(np.abs(du).max(), np.abs(dv).max())),
+        round_error=round_variance**0.5,
+        accuracy=False,
+        texts=cautions.about_size(rows, clusters=groups, folds=folds),
+        word=cautions.RARER_ROWS if groups is None else cautions.RARER_GROUPS,
         rows=rows,
         clusters=groups,
         level=level,
@@ -204,8 +205,8 @@ def r2_differences(target: Any, chosen: Any, dense: Any) -> np.ndarray:
 
     Returns:
         Values of the same shape: with v = mean (y − ȳ)² and Δ = MSE(dense) − MSE(chosen) of a round,
-        (e²_dense − e²_chosen)/v − (Δ/v)·((y − ȳ)²/v − 1). Their mean over rows is the difference Δ/v, their variance that of its
-        linearisation (delta method).
+        (e²_dense − e²_chosen)/v − (Δ/v)·((y − ȳ)²/v − 1). Their mean over rows is the difference Δ/v, their variance
+        that of its linearisation (delta method).
 
     >>> r2_differences([0.0, 2.0], [[0.0], [2.0]], [[1.0], [1.0]]).mean()
     np.float64(1.0)
@@ -231,10 +232,13 @@ def _bound(
     variance_rows: float,
     row_degrees: int,
     round_means: np.ndarray,
+    *,
     units: int,
     scale: float,
+    round_error: float,
+    accuracy: bool,
     texts: list[str],
-    *,
+    word: str,
     rows: int,
     clusters: int | None,
     level: float,
@@ -252,12 +256,12 @@ def _bound(
         variance_rows = variance_rounds = 0.0
         degrees = float(row_degrees)
         lower = estimate + np.log(level) / units * max(1.0, 1.0 + estimate)  # an unseen row may fall to −1
-        word = "rows" if clusters is None else "groups"
         texts = [*texts, cautions.never_disagreed(units, level, word)] if abs(estimate) <= 1e-12 else texts
     else:
         degrees = variance**2 / (variance_rounds**2 / (rounds - 1) + inflated**2 / row_degrees)
         lower = estimate - float(stdtrit(degrees, 1.0 - level)) * np.sqrt(variance)
-        texts = texts + cautions.about_initialisations(variance_rounds / variance, round_means, rows)
+        share = variance_rounds / variance
+        texts = texts + cautions.about_initialisations(share, round_means, round_error, accuracy=accuracy)
     few = clusters is not None and clusters < FEWEST_GROUPS
     return CrossedBound(
         estimate=estimate,

@@ -1,4 +1,4 @@
-"""Two-sided intervals of single scores: each function returns (value, low, high). ``level`` is the confidence, 0.95 by default."""
+"""Two-sided intervals of single scores, each as (value, low, high). ``level`` is the confidence, 0.95 by default."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from scipy.special import expit, ndtri, stdtrit
 
 from sparsefire.errors import UserError
 from sparsefire.statistics._check import binary, cluster_codes, confidence_checked, vector
+from sparsefire.statistics._variance import mean_variance
 from sparsefire.statistics.ranks import placement_variance, placements
 from sparsefire.statistics.scores import correctness, known, spread_of
 
@@ -43,8 +44,8 @@ def accuracy_interval(correct: Any, level: float = 0.95, clusters: Any = None) -
     Args:
         correct: 1 where right, 0 where wrong [n].
         level: confidence.
-        clusters: a label per row [n], or ``None``. The number of rows is divided by the design effect (variance by group
-            over binomial variance, at least 1) and by the square of t(C − 1)/z; Korn, Graubard 1998.
+        clusters: a label per row [n], or ``None``. The number of rows is divided by the design effect (variance by
+            group over binomial variance, at least 1) and by the square of t(C − 1)/z; Korn, Graubard 1998.
 
     >>> [round(value, 3) for value in accuracy_interval([1, 1, 1, 1, 0])]
     [0.8, 0.376, 0.964]
@@ -53,9 +54,7 @@ def accuracy_interval(correct: Any, level: float = 0.95, clusters: Any = None) -
     rows, p = len(values), float(values.mean())
     if clusters is None:
         return wilson(float(values.sum()), rows, level)
-    codes, groups = cluster_codes(clusters, rows)
-    sums = np.bincount(codes, weights=values - p, minlength=groups)
-    variance = groups / (groups - 1) * float(np.square(sums).sum()) / rows**2
+    variance, _, groups, _ = mean_variance(values, p, clusters)
     effect = max(1.0, variance * rows / (p * (1 - p))) if 0 < p < 1 else rows / groups  # nothing varies: count groups
     half = 0.5 + confidence_checked(level) / 2
     effective = rows / effect * (float(ndtri(half)) / float(stdtrit(groups - 1, half))) ** 2
@@ -88,8 +87,8 @@ def auc_interval(target: Any, score: Any, level: float = 0.95, clusters: Any = N
         level: confidence.
         clusters: a label per row [n] (variance of Obuchowski 1997, doi:10.2307/2533958), or ``None``.
 
-    Where the variance shows nothing (AUC 0 or 1, or a class of one row) Wilson's interval with the rarer class stands in. Logit:
-    Qin, Hotilovac 2008, doi:10.1177/0962280207087173.
+    Where the variance shows nothing (AUC 0 or 1, or a class of one row) Wilson's interval with the rarer class stands
+    in. Logit: Qin, Hotilovac 2008, doi:10.1177/0962280207087173.
 
     >>> value, low, high = auc_interval([0, 0, 0, 1, 1, 1], [1, 2, 4, 3, 5, 6])
     >>> round(value, 3), 0 < low < value < high < 1
@@ -153,8 +152,5 @@ def _mean_error(x: np.ndarray, clusters: Any) -> tuple[float, float, int]:
     if rows < 2:
         raise UserError("one row has no variance.", came=f"{rows} rows", expected="at least 2")
     mean = float(x.mean())
-    if clusters is None:
-        return mean, float(np.sqrt(np.square(x - mean).sum() / (rows * (rows - 1)))), rows - 1
-    codes, groups = cluster_codes(clusters, rows)
-    sums = np.bincount(codes, weights=x - mean, minlength=groups)
-    return mean, float(np.sqrt(groups / (groups - 1) * np.square(sums).sum()) / rows), groups - 1
+    variance, _, units, _ = mean_variance(x, mean, clusters)
+    return mean, variance**0.5, units - 1

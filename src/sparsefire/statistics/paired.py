@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import ndtri, stdtrit
+from scipy.special import stdtrit
 
 from sparsefire.errors import UserError
 from sparsefire.statistics import cautions
 from sparsefire.statistics._check import binary, cluster_codes, level_checked, margin_checked, vector
+from sparsefire.statistics._variance import mean_variance
 from sparsefire.statistics.crossed import FEWEST_GROUPS, r2_differences
 from sparsefire.statistics.power import (
     about,
@@ -21,9 +22,9 @@ from sparsefire.statistics.power import (
     smallest_margin,
     t_power,
     tango_power,
-    tango_z,
 )
 from sparsefire.statistics.ranks import placement_variance, placements
+from sparsefire.statistics.trinomial import tango_interval
 
 
 @dataclass(frozen=True)
@@ -61,37 +62,6 @@ class PairedTest:
     warnings: tuple[str, ...] = ()
 
 
-def tango_interval(only_dense: int, only_chosen: int, rows: int, level: float = 0.05) -> tuple[float, float]:
-    """Return the differences that Tango's score test does not reject, each end at one-sided ``level``.
-
-    Args:
-        only_dense: rows that only the dense one gets right.
-        only_chosen: rows that only the chosen one gets right.
-        rows: all rows.
-        level: one-sided error level of each end.
-
-    >>> low, high = tango_interval(0, 0, 360)
-    >>> round(low, 4), round(high, 4)
-    (-0.0075, 0.0075)
-    """
-    critical = float(ndtri(1 - level_checked(level)))
-    low = _tango_lower(only_dense, only_chosen, rows, critical)
-    return low, -_tango_lower(only_chosen, only_dense, rows, critical)
-
-
-def _tango_lower(b: int, c: int, n: int, critical: float) -> float:
-    estimate = (c - b) / n
-    start = -1.0 + 1e-9
-    if b == n or float(tango_z(b, c, n, start)) <= critical:
-        return -1.0
-
-    def excess(theta: float) -> float:
-        return float(tango_z(b, c, n, theta)) - critical
-
-    end = estimate if estimate < 1 else 1 - 1e-15
-    return float(brentq(excess, start, end, xtol=1e-15, rtol=8.9e-16))
-
-
 def tango(only_dense: int, only_chosen: int, rows: int, *, margin: float, level: float = 0.05) -> PairedTest:
     """Test the difference of two paired accuracies by Tango's score (independent rows).
 
@@ -103,9 +73,9 @@ def tango(only_dense: int, only_chosen: int, rows: int, *, margin: float, level:
         level: one-sided error level.
 
     Returns:
-        A :class:`PairedTest` whose limits are the roots of the score, so that ``passed`` and ``lower > -margin`` are one. Power
-        is enumerated; where no row disagrees, one row in ``rows`` stands in for the disagreement. Tango 1998,
-        doi:10.1002/(SICI)1097-0258(19980430)17:8<891::AID-SIM780>3.0.CO;2-B.
+        A :class:`PairedTest` whose limits are the roots of the score, so that ``passed`` and ``lower > -margin`` are
+        one. Power is enumerated; where no row disagrees, one row in ``rows`` stands in for the disagreement. Tango
+        1998, doi:10.1002/(SICI)1097-0258(19980430)17:8<891::AID-SIM780>3.0.CO;2-B.
 
     Raises:
         UserError: for counts that do not fit together, or a margin outside (0, 1).
@@ -221,7 +191,8 @@ def mean_difference(
         method: name to be shown.
         only_dense, only_chosen: counts to be shown (accuracy).
 
-    Variance Σ(dᵢ − T)²/(n(n − 1)), or C/(C − 1)·Σ_c(Σ_{i∈c}(dᵢ − T))²/n² with C − 1 degrees of freedom. No variance: the rule of three.
+    Variance Σ(dᵢ − T)²/(n(n − 1)), or C/(C − 1)·Σ_c(Σ_{i∈c}(dᵢ − T))²/n² with C − 1 degrees of freedom. No variance:
+    the rule of three.
 
     >>> mean_difference(np.tile([0.01, -0.01], 200), margin=0.01).passed
     True
@@ -232,15 +203,8 @@ def mean_difference(
     if rows < 2:
         raise UserError("one row has no variance.", came=f"{rows} rows", expected="at least 2")
     estimate = float(d.mean())
-    groups: int | None = None
-    parts: np.ndarray = d - estimate
-    if clusters is None:
-        units = rows
-        variance = float(np.square(parts).sum()) / (rows * (rows - 1))
-    else:
-        codes, groups = cluster_codes(clusters, rows)
-        parts, units = np.bincount(codes, weights=parts, minlength=groups), groups
-        variance = groups / (groups - 1) * float(np.square(parts).sum()) / rows**2
+    variance, parts, units, groups = mean_variance(d, estimate, clusters)
+    if groups is not None:
         method = f"{'t' if only_dense is not None else method}, by group"
     texts = cautions.about_size(rows, clusters=groups)
     error = np.sqrt(variance) if variance > np.square(1e-12 * np.abs(d).max()) else 0.0
@@ -262,13 +226,14 @@ def mean_difference(
         only_chosen=only_chosen,
         no_verdict=_few(groups),
         texts=texts,
+        word="rows" if groups is None else "groups",
     )
 
 
 def delong(
     target: Any, chosen: Any, dense: Any, *, margin: float, level: float = 0.05, clusters: Any = None
 ) -> PairedTest:
-    """Test the difference of two areas under the ROC curve on the same rows: DeLong's variance, corrected at the margin.
+    """Test the difference of two areas under the ROC curve on the same rows by DeLong, corrected at the margin.
 
     Args:
         target: 0 or 1 per row [n], both present.
@@ -278,11 +243,12 @@ def delong(
         clusters: a label per row [n] (variance of Obuchowski 1997), or ``None``.
 
     Returns:
-        A :class:`PairedTest` by t with min(n₊, n₋) − 1 degrees of freedom; at a hypothesised difference θ DeLong's standard error
-        is multiplied by F, F² = max(1, [g(A_D + θ) + g(A_D)]/[g(A_S) + g(A_D)]) with g(A) = max(A(1 − A), 1/(4n)). This scaling is
-        a heuristic (variance at the margin instead of at the estimate), checked by simulation, not from the literature. With
-        fewer than 20 rows of the rarer class, or fewer than 50 and an AUC above 0.95, there is no verdict.
-        DeLong et al. 1988, doi:10.2307/2531595; Sun, Xu 2014, doi:10.1109/LSP.2014.2337313.
+        A :class:`PairedTest` by t with min(n₊, n₋) − 1 degrees of freedom; at a hypothesised difference θ DeLong's
+        standard error is multiplied by F, F² = max(1, [g(A_D + θ) + g(A_D)]/[g(A_S) + g(A_D)]) with g(A) = max(A(1 −
+        A), 1/(4n)). This scaling is a heuristic (variance at the margin instead of at the estimate), checked by
+        simulation, not from the literature. With fewer than 20 rows of the rarer class, or fewer than 50 and an AUC
+        above 0.95, there is no verdict. DeLong et al. 1988, doi:10.2307/2531595; Sun, Xu 2014,
+        doi:10.1109/LSP.2014.2337313.
 
     >>> rng = np.random.default_rng(0)
     >>> y = rng.integers(0, 2, 600)
@@ -326,6 +292,7 @@ def delong(
         degrees=degrees,
         no_verdict=few[0] if few else _few(groups),
         texts=cautions.about_size(rows, clusters=groups) + few,
+        word=cautions.RARER_ROWS if groups is None else cautions.RARER_GROUPS,
     )
 
 
@@ -353,6 +320,7 @@ def _t_test(
     degrees: int,
     no_verdict: str,
     texts: list[str],
+    word: str,
     only_dense: int | None = None,
     only_chosen: int | None = None,
 ) -> PairedTest:
@@ -368,7 +336,7 @@ def _t_test(
         reach = -np.log(level) / units * max(1.0, 1.0 + estimate)
         low, high = estimate - reach, estimate + reach
         if abs(estimate) <= 1e-12:
-            texts = [*texts, cautions.never_disagreed(units, level, "rows" if clusters is None else "groups")]
+            texts = [*texts, cautions.never_disagreed(units, level, word)]
     return PairedTest(
         estimate=estimate,
         lower=float(low),

@@ -7,7 +7,6 @@ groups: Obuchowski 1997, doi:10.2307/2533958.
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import rankdata
 
 
 def placements(positive: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -18,17 +17,29 @@ def placements(positive: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np
         scores: higher means rather class 1, float [n, k].
 
     Returns:
-        ``(u, v)``: for each positive row the fraction of negatives below it [n₊, k], for each negative row the fraction of
-        positives above it [n₋, k]; ties count one half. The mean of either is the AUC of that column. Costs one sort.
+        ``(u, v)``: for each positive row the fraction of negatives below it [n₊, k], for each negative row the
+        fraction of positives above it [n₋, k]; ties count one half. The mean of either is the AUC of that column.
+        Costs one sort.
 
     >>> u, v = placements(np.array([True, True, False]), np.array([[0.9], [0.2], [0.2]]))
     >>> u[:, 0].tolist(), v[:, 0].tolist()
     ([1.0, 0.5], [0.75])
     """
-    of_positives, of_negatives = scores[positive], scores[~positive]
-    ranks = rankdata(scores, axis=0)
-    u = (ranks[positive] - rankdata(of_positives, axis=0)) / len(of_negatives)
-    v = 1.0 - (ranks[~positive] - rankdata(of_negatives, axis=0)) / len(of_positives)
+    count = int(positive.sum())
+    u, v = np.empty((count, scores.shape[1])), np.empty((len(positive) - count, scores.shape[1]))
+    for column, values in enumerate(scores.T):
+        order = np.argsort(values)
+        ordered, ones = values[order], positive[order]
+        starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))  # of runs of tied scores
+        ends = np.append(starts[1:], len(ordered))
+        below = np.concatenate([[0], np.cumsum(ones)])  # positives before each place
+        middle = 0.5 * (below[starts] + below[ends])  # positives below a run, plus half of those in it
+        place = np.empty(len(ordered))
+        place[order] = np.repeat(middle, ends - starts)
+        both = np.empty(len(ordered))
+        both[order] = np.repeat(0.5 * (starts + ends), ends - starts)
+        u[:, column] = (both - place)[positive] / len(v)
+        v[:, column] = 1.0 - place[~positive] / count
     return u, v
 
 
@@ -45,9 +56,9 @@ def placement_variance(
         groups: number of groups.
 
     Returns:
-        ``(variance, degrees)``. Independent rows: var(u)/n₊ + var(v)/n₋ with min(n₊, n₋) − 1. Groups: Obuchowski's sum of
-        squares and products of the sums per group, with one less than the smaller number of groups that hold a class.
-        A class of a single row (or group) shows no variance: the result is infinite.
+        ``(variance, degrees)``. Independent rows: var(u)/n₊ + var(v)/n₋ with min(n₊, n₋) − 1. Groups: Obuchowski's sum
+        of squares and products of the sums per group, with one less than the smaller number of groups that hold a
+        class. A class of a single row (or group) shows no variance: the result is infinite.
     """
     du, dv = u - u.mean(), v - v.mean()
     if codes is None:

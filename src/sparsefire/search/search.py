@@ -1,0 +1,475 @@
+"""The main job: train candidates until each walk stops, choose the smallest that is not worse, confirm it once.
+
+:func:`search` leaves everything in one folder, from which the report is drawn; it can be killed at any moment and repeated.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from sparsefire import randomness
+from sparsefire.data import Problem, fit_preparation
+from sparsefire.errors import UserError
+from sparsefire.parallel import TimeLeft, run_all, workers_available
+from sparsefire.search import selection
+from sparsefire.search.candidates import (
+    BOOSTING,
+    DENSE,
+    LINEAR,
+    Candidate,
+    architecture,
+    check_densities,
+    check_methods,
+    describe,
+    target_weights,
+)
+from sparsefire.search.evidence import Evidence, gather
+from sparsefire.search.plan import (
+    BUDGET_BY_EFFORT,
+    PATIENCE,
+    Plan,
+    cost,
+    cut,
+    everyone,
+    make_plan,
+    rows_of_plan,
+)
+from sparsefire.search.runs import FINAL, Job, Study, execute, fingerprint, fold_rows, settings_of, test_split
+from sparsefire.search.verdict import make_verdict, write_outcome
+from sparsefire.statistics.power import planned_power
+from sparsefire.studies import Store, canonical, key_of
+from sparsefire.studies.files import write_through
+from sparsefire.train import weight_count
+from sparsefire.train.loop import check_rule
+from sparsefire.train.networks import Factory, can_be_narrow
+
+Listener = Callable[[str, dict[str, Any]], None]
+SETTINGS_FILE = "settings.json"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a person asks for; None leaves it to the effort.
+
+    Attributes:
+        effort: ``"quick"``, ``"standard"`` or ``"thorough"``.
+        methods, densities: sparse methods and densities named in advance.
+        margin: loss allowed in units of the score, or ``retain``: share of dense's gain over a constant to keep.
+        folds, rounds, epochs: K, M, passes over the rows.
+        level: one-sided error level.
+        rule: ``"backprop"`` or ``"forward-gradient"``.
+        model: ``"mlp"``, ``"cnn"`` or the name of a factory.
+        hidden: widths of the hidden layers.
+        rng: see :func:`sparsefire.randomness.entropy`.
+        command: the words that repeat it, for the report.
+    """
+
+    effort: str = "standard"
+    methods: Sequence[str] | None = None
+    densities: Sequence[float] | None = None
+    margin: float | None = None
+    retain: float | None = None
+    folds: int | None = None
+    rounds: int | None = None
+    epochs: int | None = None
+    level: float = 0.05
+    rule: str = "backprop"
+    model: str = "mlp"
+    hidden: Sequence[int] | None = None
+    rng: Any = 0
+    command: str = ""
+
+
+def search(
+    problem: Problem,
+    request: Request,
+    out: str | os.PathLike[str],
+    *,
+    workers: int | None = None,
+    factory: Factory | nn.Module | None = None,
+    listen: Listener | None = None,
+) -> dict[str, Any]:
+    """Find the smallest network that is not worse than the dense one, and write the folder.
+
+    Args:
+        problem: the data, from :mod:`sparsefire.data`.
+        request: what is asked for.
+        out: folder to write: absent, empty, or of the same request (then finished runs are kept and the rest is done).
+        workers: processes with one thread each; results do not depend on it.
+        factory: the network behind ``request.model`` when it is neither mlp nor cnn.
+        listen: called with ``("plan", …)`` once and ``("progress", …)`` after every run.
+
+    Returns:
+        The verdict, as written to ``verdict.json``.
+
+    Raises:
+        UserError: anything wrong with the request, the data or the folder; nothing is written then.
+    """
+    started = time.perf_counter()
+    tell = listen or _silent
+    workers = workers_available() if workers is None else workers
+    study, keep = _study(problem, request, factory)
+    folder = Path(out)
+    asked = _asked(study, request)
+    stored_plan = _check_folder(folder, asked)
+    development, test = test_split(study)
+    fold_rows(study, 0)  # raises before anything is written when the rows cannot be split so often
+    store = Store(folder / "runs")
+    if stored_plan is not None:
+        study = replace(study, plan=stored_plan)
+    else:
+        _write_settings(folder, asked, study.plan)
+
+    x_shape, outputs = _prepared_shape(study, development)
+    dense_weights = weight_count(describe(study.base, x_shape, outputs), study.factory)
+    worker = _Worker(study, store, workers, tell)
+    if stored_plan is None:
+        study = _after_pilot(study, worker, keep, len(development), x_shape, outputs, dense_weights, workers)
+        _write_settings(folder, asked, study.plan)
+        worker.study = study
+    plan = study.plan
+    in_fold = round(len(development) * (1 - 1 / plan.folds))
+    expected = {
+        c.id: cost(plan, c, in_fold, int(np.prod(x_shape)), outputs, dense_weights) for c in everyone(plan)
+    }
+    worker.begin(expected)
+    tell("plan", _plan_event(study, expected, worker, development, test, workers))
+
+    # Yardsticks first: the gate and the margin need them.
+    fixed = [*plan.yardsticks(), BOOSTING]
+    worker.run([Job(c, r, f) for c in fixed for r in range(plan.rounds_of(c)) for f in range(plan.folds)])
+    evidence = gather(study, store)
+    dense = evidence.predictions(DENSE)
+    margin = plan.margin
+    if margin is None:
+        gain = evidence.score(dense), evidence.score(evidence.constant) if problem.score != "auc" else 0.5
+        margin = max(selection.retained_margin(plan.retain or 0.95, *gain), 1e-6)
+    gate = selection.gate(
+        problem.score, evidence.target, dense, evidence.constant, margin=margin, level=plan.level,
+        clusters=evidence.clusters, folds=plan.folds,
+    )  # fmt: skip
+    walk = _walk(plan, margin, dense_weights, int(np.prod(x_shape)), outputs)
+    if gate.passed:
+        _walk_down(walk, plan, worker, evidence, dense)
+    winner = walk.winner() if gate.passed else None
+
+    by_id = {c.id: c for c in everyone(plan)}
+    handed = by_id[winner.name] if winner else (DENSE if gate.passed else LINEAR)
+    finals = {c.id: c for c in (DENSE, LINEAR, BOOSTING, handed)}
+    worker.run([Job(c, FINAL, 0) for c in finals.values()])
+    verdict = make_verdict(evidence, walk, gate, margin, winner, handed, request, workers)
+    verdict["timing"] = {
+        "seconds": round(time.perf_counter() - started, 1),
+        "runs": worker.done,
+        "resumed": worker.resumed,
+    }
+    write_outcome(folder, evidence, verdict, handed)
+    return verdict
+
+
+class _Worker:
+    """Runs jobs that are not finished yet, and tells how far it is."""
+
+    def __init__(self, study: Study, store: Store, workers: int, tell: Listener) -> None:
+        self.study, self.store, self.workers, self.tell = study, store, workers, tell
+        self.expected: dict[str, float] = {}
+        self.left: TimeLeft | None = None
+        self.total = self.done = self.resumed = 0
+        self.smallest: str | None = None
+
+    def begin(self, expected: dict[str, float]) -> None:
+        """Start counting: every candidate may run in all its rounds."""
+        plan = self.study.plan
+        self.expected = expected
+        per = {c.id: plan.folds * plan.rounds_of(c) for c in everyone(plan)}
+        self.total = sum(per.values())
+        self.left = TimeLeft(sum(per[i] * expected[i] for i in per), self.workers)
+
+    def drop(self, candidates: Sequence[Candidate]) -> None:
+        """Take out candidates that will not be trained, because their walk has stopped."""
+        runs = self.study.plan.folds * self.study.plan.rounds
+        for candidate in candidates:
+            self.total -= runs
+            if self.left is not None:
+                self.left.skip(runs * self.expected[candidate.id])
+
+    def run(self, jobs: Sequence[Job]) -> None:
+        """Do all jobs that the store does not have, one thread each."""
+        missing = []
+        for job in jobs:
+            if self.store.finished(key_of(settings_of(self.study, job))):
+                self.resumed += 1
+                self._count(job, None)
+            else:
+                missing.append(job)
+        missing.sort(key=lambda job: (job.round, job.fold, -self.expected.get(job.candidate.id, 0.0)))
+        seconds: dict[int, float] = {}
+        one = functools.partial(execute, self.study, store=self.store)
+        for index, _ in run_all(one, missing, workers=self.workers, progress=seconds.__setitem__):
+            self._count(missing[index], seconds.get(index))
+
+    def _count(self, job: Job, seconds: float | None) -> None:
+        self.done += 1
+        if self.left is None:
+            return
+        if job.round == FINAL:
+            self.total = max(self.total, self.done)
+        elif seconds is None:
+            self.left.skip(self.expected[job.candidate.id])
+        else:
+            self.left.finish(self.expected[job.candidate.id], seconds)
+        now = "refit on all development rows" if job.round == FINAL else f"{job.candidate.id}, fold {job.fold + 1}"
+        self.tell(
+            "progress",
+            {
+                "done": self.done,
+                "total": max(self.total, self.done),
+                "seconds_left": self.left.seconds(),
+                "now": now,
+                "smallest": self.smallest,
+            },
+        )
+
+
+def _silent(event: str, details: dict[str, Any]) -> None:
+    return None
+
+
+def _study(
+    problem: Problem, request: Request, factory: Factory | nn.Module | None
+) -> tuple[Study, frozenset[str]]:
+    methods = check_methods(request.methods) if request.methods is not None else None
+    densities = check_densities(request.densities) if request.densities is not None else None
+    rng = randomness.entropy(request.rng)
+    empty = make_plan(request.effort, 1, 1, 1, epochs=1)
+    first = Study(problem, empty, {"kind": "mlp", "hidden": []}, rng, factory)
+    development, test = test_split(first)
+    shape, _ = _prepared_shape(first, development)
+    base = architecture(request.model, len(development), shape, request.hidden, request.rule)
+    if base["kind"] == "factory" and factory is None:
+        raise UserError(
+            f"there is no model {request.model!r}.", came=request.model, expected="mlp, cnn or package.module:factory"
+        )
+    narrow = can_be_narrow(base, factory)
+    plan = make_plan(
+        request.effort,
+        len(development),
+        int(np.prod(shape)),
+        len(test),
+        methods=_able(methods, request),
+        densities=densities,
+        margin=request.margin,
+        retain=request.retain,
+        folds=request.folds,
+        rounds=request.rounds,
+        epochs=request.epochs,
+        level=request.level,
+        rule=request.rule,
+        narrow=narrow,
+    )
+    study = Study(problem, plan, base, rng, factory)
+    folds = len(fold_rows(study, 0))  # sites decide their own number
+    given = [name for name in ("folds", "rounds", "epochs", "densities") if getattr(request, name) is not None]
+    return replace(study, plan=replace(plan, folds=folds)), frozenset(given)
+
+
+def _able(methods: Sequence[str] | None, request: Request) -> Sequence[str] | None:
+    """Check named methods against the rule; leave out of an effort's own methods those the rule cannot serve."""
+    if methods is not None:
+        for method in methods:
+            check_rule(request.rule, method.split("/")[0])
+        return methods
+    check_rule(request.rule, "dense")
+    own = make_plan(request.effort, 1, 1, 1, epochs=1).methods
+    able = []
+    for method in own:
+        try:
+            check_rule(request.rule, method.split("/")[0])
+            able.append(method)
+        except UserError:
+            continue
+    return able
+
+
+def _asked(study: Study, request: Request) -> dict[str, Any]:
+    """Return what identifies this search: resuming needs all of it to be the same."""
+    return {
+        "format": 1,
+        "problem": fingerprint(study.problem),
+        "data": study.problem.name,
+        "target": study.problem.target_name,
+        "rng": f"{study.rng:x}",
+        "architecture": study.base,
+        "effort": request.effort,
+        "level": request.level,
+        "rule": request.rule,
+        "margin": request.margin,
+        "retain": request.retain,
+        **{
+            name: list(value) if isinstance(value, list | tuple) else value
+            for name in ("methods", "densities", "folds", "rounds", "epochs")
+            for value in (getattr(request, name),)
+        },
+    }
+
+
+def _check_folder(folder: Path, asked: dict[str, Any]) -> Plan | None:
+    """Return the plan of the same search, None for a fresh folder, or raise."""
+    if not folder.exists():
+        return None
+    if not folder.is_dir():
+        raise UserError(f"{folder} is a file.", came=f"--out {folder}", expected="a folder, or a name that is free")
+    if not any(folder.iterdir()):
+        return None
+    came = f"--out {folder}, not empty"
+    try:
+        stored = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
+        plan = Plan(**{k: tuple(v) if isinstance(v, list) else v for k, v in stored["plan"].items()})
+        other = f"{stored['asked']['data']}, target {stored['asked']['target']}"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(
+            f"{folder} holds files that are not a sparsefire run.",
+            came=came,
+            expected="an empty folder, or one of the same data and settings to resume",
+            attempt=f"--out {folder}-2",
+        ) from None
+    if canonical(stored["asked"]) != canonical(asked):
+        different = sorted(k for k in asked if canonical({"v": asked[k]}) != canonical({"v": stored["asked"].get(k)}))
+        raise UserError(
+            f"{folder} already holds another run ({other}).",
+            came=f"{came}, settings differ: {', '.join(different)}",
+            expected="an empty folder, or the same data and settings to resume",
+            attempt=f"--out {folder}-2",
+        )
+    return plan
+
+
+def _write_settings(folder: Path, asked: dict[str, Any], plan: Plan) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"asked": asked, "plan": plan.settings()}, indent=1, ensure_ascii=False)
+    unnamed = folder / f".{SETTINGS_FILE}.{os.getpid()}"
+    write_through(unnamed, text.encode())
+    os.replace(unnamed, folder / SETTINGS_FILE)
+
+
+def _prepared_shape(study: Study, development: np.ndarray) -> tuple[tuple[int, ...], int]:
+    problem = study.problem
+    sample = development[: min(len(development), 20_000)]
+    preparation = fit_preparation(problem.select(sample), problem.columns)
+    shape = preparation.transform(problem.select(sample[:1])).shape[1:]
+    return shape, len(problem.classes) if problem.task == "classification" else 1
+
+
+def _after_pilot(
+    study: Study,
+    worker: _Worker,
+    keep: frozenset[str],
+    rows: int,
+    shape: tuple[int, ...],
+    outputs: int,
+    dense_weights: int,
+    workers: int,
+) -> Study:
+    """Do the first run of dense; cut the plan if this machine would need several times the budget."""
+    plan, features = study.plan, int(np.prod(shape))
+    in_fold = round(rows * (1 - 1 / plan.folds))
+    first = time.perf_counter()
+    worker.run([Job(DENSE, 0, 0)])
+    measured = time.perf_counter() - first
+    model = cost(plan, DENSE, in_fold, features, outputs, dense_weights)
+    total = sum(
+        cost(plan, c, in_fold, features, outputs, dense_weights) * plan.folds * plan.rounds_of(c) for c in everyone(plan)
+    )
+    # Only a machine that is much slower than the model of costs counts: small runs start with overheads of their own.
+    slower = measured / model if measured > 4 * model + 2 else 1.0
+    worker.done = worker.resumed = 0
+    return replace(study, plan=cut(plan, total * slower / workers / BUDGET_BY_EFFORT[plan.effort], keep))
+
+
+def _plan_event(
+    study: Study,
+    expected: dict[str, float],
+    worker: _Worker,
+    development: np.ndarray,
+    test: np.ndarray,
+    workers: int,
+) -> dict[str, Any]:
+    plan = study.plan
+    seconds = {c.id: expected[c.id] * plan.folds * plan.rounds_of(c) for c in everyone(plan)}
+    return {
+        "effort": plan.effort,
+        "margin": plan.margin,
+        "retain": plan.retain,
+        "score": study.problem.score,
+        "folds": plan.folds,
+        "rounds": plan.rounds,
+        "rows": rows_of_plan(plan, seconds, workers),
+        "runs": worker.total,
+        "seconds": sum(seconds.values()) / workers,
+        "workers": workers,
+        "over_budget": sum(seconds.values()) / workers > PATIENCE * BUDGET_BY_EFFORT[plan.effort],
+        "power": power_text(study.problem, plan, len(test)),
+        "rows_development": len(development),
+        "rows_test": len(test),
+        "rates": plan.rates,
+    }
+
+
+def power_text(problem: Problem, plan: Plan, rows: int) -> dict[str, Any]:
+    """Return what the test set can confirm, said before anything is trained."""
+    if plan.margin is None:
+        return {"text": "The margin follows from dense, so the power of the test is known only then.", "low": False}
+    if problem.score != "accuracy":
+        words = {"auc": "of ranks between the two", "r2": "of errors between the two"}[problem.score]
+        return {"text": f"Power on {rows:,} test rows depends on the correlation {words}; it is not planned.", "low": False}
+    power = planned_power(rows, plan.margin, plan.level)
+    return {
+        "text": power.text,
+        "low": power.low,
+        "discordance": list(power.discordance),
+        "power": [round(float(p), 4) for p in power.power],
+        "needed": list(power.needed),
+    }
+
+
+def _walk(plan: Plan, margin: float, dense_weights: int, features: int, outputs: int) -> selection.Walk:
+    def weights(candidate: Candidate) -> int:
+        if candidate.kind == "linear":
+            return features * (1 if outputs == 2 else outputs)
+        return target_weights(dense_weights, candidate)
+
+    return selection.Walk(
+        {
+            name: [selection.Candidate(c.id, name, c.density, weights(c)) for c in chain]
+            for name, chain in plan.chains.items()
+        },
+        margin,
+        plan.level,
+    )
+
+
+def _walk_down(
+    walk: selection.Walk, plan: Plan, worker: _Worker, evidence: Evidence, dense: np.ndarray
+) -> None:
+    by_id = {c.id: c for chain in plan.chains.values() for c in chain}
+    while pending := walk.pending():
+        due = [by_id[c.name] for c in pending.values()]
+        worker.run([Job(c, r, f) for c in due if c != LINEAR for r in range(plan.rounds) for f in range(plan.folds)])
+        for candidate in due:
+            bound = evidence.bound(evidence.predictions(candidate), dense, walk.level_each)
+            outcome = walk.record(candidate.id, bound)
+            if outcome == "stopped":
+                chain = next(chain for chain in plan.chains.values() if candidate in chain)
+                worker.drop(chain[chain.index(candidate) + 1 :])
+        smallest = walk.winner()
+        worker.smallest = f"{smallest.name}, {walk.weights[smallest.name]:,} weights" if smallest else None
