@@ -114,10 +114,17 @@ class Model:
 
     def predict(self, inputs: Any) -> np.ndarray:
         """Return the most likely label per row as the user wrote it, or a number in the user's units (float64 [n])."""
+        return self.table(self.features(inputs))["prediction"]
+
+    def table(self, features: np.ndarray) -> dict[str, np.ndarray]:
+        """Return ``prediction``, and for classes ``probability of …`` each, for prepared features."""
+        outputs = self.outputs(features)
         if self.task == "classification":
-            return np.array(self.classes)[np.argmax(self.predict_proba(inputs), axis=1)]
+            chances = probabilities(outputs)
+            named = {f"probability of {name}": chances[:, code] for code, name in enumerate(self.classes)}
+            return {"prediction": np.array(self.classes)[chances.argmax(axis=1)], **named}
         mean, scale = self.target_scale or (0.0, 1.0)
-        return self.predict_scores(inputs)[:, 0].astype(np.float64) * scale + mean
+        return {"prediction": outputs[:, 0].astype(np.float64) * scale + mean}
 
     def runner(self, seconds: float = 0.02) -> Runner:
         """Return the fastest way found here to compute ``outputs`` for few rows, see :func:`~.runner.fastest`.

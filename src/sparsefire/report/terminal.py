@@ -75,14 +75,17 @@ def plan_block(plan: Mapping[str, Any], rows: Sequence[PlanRow], *, score: str, 
       at most, 2 workers                                                 40    1 min
       Ctrl-C is safe: finished runs are kept, the same command resumes.
     """
-    decimals = figures.decimals_to_tell([], plan["margin"], score)
-    margin = figures.fixed(figures.scale(score) * plan["margin"], decimals)
-    unit = figures.difference_unit(score)
+    if plan["margin"] is None:
+        allowed = f"keeps {figures.short_percent(plan['retain'])} of dense's gain"
+    else:
+        decimals = figures.decimals_to_tell([], plan["margin"], score)
+        margin = figures.fixed(figures.scale(score) * plan["margin"], decimals)
+        allowed = f"margin {margin} {figures.difference_unit(score)}".rstrip()
     many = "" if plan["rounds"] == 1 else "s"
     head = " · ".join(
         [
             *([f"effort {plan['effort']}"] if plan.get("effort") else []),
-            f"margin {margin} {unit}".rstrip(),
+            allowed,
             f"{plan['folds']} folds × {plan['rounds']} initialisation{many}",
         ]
     )

@@ -23,11 +23,11 @@ METHODS_BY_EFFORT = {
     "thorough": ("gmp", "lrr", "rigl", "sign-in", "static", "static/balanced"),
 }
 DENSITIES_BY_EFFORT = {
-    "quick": (0.2, 0.1, 0.05, 0.02),
+    "quick": (0.1, 0.05, 0.02),
     "standard": (0.5, 0.2, 0.1, 0.05, 0.02, 0.01),
     "thorough": (0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01),
 }
-ROUNDS_BY_EFFORT = {"quick": 3, "standard": 5, "thorough": 10}
+ROUNDS_BY_EFFORT = {"quick": 5, "standard": 5, "thorough": 10}  # quick: 3 from 5,000 rows
 RATES_BY_EFFORT = {"quick": 1, "standard": 3, "thorough": 4}
 BUDGET_BY_EFFORT = {"quick": 150.0, "standard": 1800.0, "thorough": 14400.0}  # seconds on two workers
 BOOSTING_ROWS_BY_EFFORT = {"quick": 10_000, "standard": 50_000, "thorough": None}
@@ -135,7 +135,7 @@ def make_plan(
 
     >>> plan = make_plan("quick", 1437, 64, 360)
     >>> plan.folds, plan.rounds, plan.margin, plan.methods
-    (10, 3, 0.01, ('gmp',))
+    (10, 5, 0.01, ('gmp',))
     """
     _check(effort, margin, retain, folds, rounds, epochs, level)
     small = rows < 5000
@@ -154,7 +154,7 @@ def make_plan(
         densities=tuple(densities) if densities is not None else DENSITIES_BY_EFFORT[effort],
         narrow=narrow,
         folds=folds,
-        rounds=rounds or ROUNDS_BY_EFFORT[effort],
+        rounds=rounds or (3 if effort == "quick" and not small else ROUNDS_BY_EFFORT[effort]),
         epochs=epochs,
         batch=_batch(rows, features),
         rates=RATES_BY_EFFORT[effort],

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import time
-import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +16,7 @@ from torch import nn
 
 from sparsefire import randomness
 from sparsefire.data import Preparation, Problem, fit_preparation, folds, split_test
-from sparsefire.evaluate import boosting_bytes
+from sparsefire.evaluate import boosting_bytes, weights_of
 from sparsefire.search.candidates import Candidate, describe, target_weights
 from sparsefire.search.plan import RATE_FACTORS, Plan
 from sparsefire.statistics import score_of
@@ -70,6 +69,7 @@ class Fitted:
     rate: float | None
     epochs: int | None
     curve: list[dict[str, float]]
+    shape: tuple[int, ...]
 
 
 def fingerprint(problem: Problem) -> str:
@@ -149,8 +149,10 @@ def execute(study: Study, job: Job, store: Store) -> str:
     predicted = predict(study.problem, fitted, seen_rows)
     target = study.problem.target[seen_rows]
     arrays = {"rows": seen_rows.astype(np.int64), **predicted}
-    if job.round == FINAL and fitted.network is not None:
+    if fitted.network is not None and (job.round == FINAL or (job.round, job.fold) == (0, 0)):
         arrays |= {f"state.{name}": value.numpy() for name, value in fitted.network.state_dict().items()}
+    if job.round == FINAL:
+        arrays |= {f"prep.{name}": value for name, value in fitted.preparation.arrays().items()}
     result = {
         "candidate_id": job.candidate.id,
         "rows_train": len(train_rows),
@@ -162,6 +164,9 @@ def execute(study: Study, job: Job, store: Store) -> str:
         "epochs": fitted.epochs,
         "seconds": round(time.perf_counter() - started, 4),
         "description": fitted.description,
+        "scale": fitted.scale,
+        "shape": fitted.shape,
+        "preparation": fitted.preparation.settings() if job.round == FINAL else None,
     }
     store.write(key, settings, fitted.curve, result, arrays)
     return key
@@ -189,12 +194,12 @@ def fit(study: Study, job: Job, train_rows: np.ndarray, watched_rows: np.ndarray
     where = randomness.integer(study.rng, "run", job.candidate.id, job.round, job.fold)
     if job.candidate.kind == "boosting":
         model = fit_boosting(x, y, task=problem.task, rng=where, rows=plan.boosting_rows)
-        return Fitted(None, model, None, preparation, scale, None, None, [])
+        return Fitted(None, model, None, preparation, scale, None, None, [], x.shape[1:])
     factor = _best_factor(study, job, train_rows, where) if plan.rates > 1 else 1.0
     if job.candidate.kind == "linear":
         network = fit_linear(x, y, task=problem.task, strength=factor, classes=len(problem.classes))
         widths = [network[1].in_features, network[1].out_features]  # type: ignore[index]
-        return Fitted(network, None, {"kind": "mlp", "widths": widths}, preparation, scale, factor, None, [])
+        return Fitted(network, None, {"kind": "mlp", "widths": widths}, preparation, scale, factor, None, [], x.shape[1:])
     training = plan.training(job.candidate, problem.rows, factor)
     curve: list[dict[str, float]] = []
     if job.round == FINAL:
@@ -207,7 +212,7 @@ def fit(study: Study, job: Job, train_rows: np.ndarray, watched_rows: np.ndarray
             curve.append({"epoch": epoch, "loss": loss, "score": float("nan") if score is None else score})
 
     network, description = _network(study, job.candidate, x, y, training, where, watched)
-    return Fitted(network, None, description, preparation, scale, training.rate, training.total_epochs(), curve)
+    return Fitted(network, None, description, preparation, scale, training.rate, training.total_epochs(), curve, x.shape[1:])
 
 
 def predict(problem: Problem, fitted: Fitted, rows: np.ndarray) -> dict[str, np.ndarray]:
@@ -270,7 +275,7 @@ def _best_factor(study: Study, job: Job, rows: np.ndarray, where: int) -> float:
     problem, plan = study.problem, study.plan
     inner = folds(problem, rows, INNER_FOLDS, randomness.stream(where, "inner folds"))
     fit_rows, check_rows = inner[-1]
-    preparation = fit_preparation(problem.select(fit_rows), problem.columns)
+    preparation = prepare(problem, fit_rows)
     x, check = preparation.transform(problem.select(fit_rows)), _transform(preparation, problem, check_rows)
     y, scale = _targets(problem, fit_rows)
     best, best_score = 1.0, -np.inf
@@ -290,6 +295,11 @@ def _best_factor(study: Study, job: Job, rows: np.ndarray, where: int) -> float:
     return best
 
 
+def prepare(problem: Problem, rows: np.ndarray) -> Preparation:
+    """Fit the preparation to some rows of the problem."""
+    return fit_preparation(problem.select(rows), problem.columns, feature_names=problem.feature_names)
+
+
 def _targets(problem: Problem, rows: np.ndarray) -> tuple[np.ndarray, tuple[float, float] | None]:
     target = problem.target[rows]
     if problem.task == "classification":
@@ -304,21 +314,15 @@ _last: dict[tuple[str, int, int, int], tuple[Preparation, np.ndarray]] = {}  # t
 def _prepared(study: Study, job: Job, rows: np.ndarray) -> tuple[Preparation, np.ndarray]:
     key = (fingerprint(study.problem), study.rng, study.plan.folds, job.round * 1000 + job.fold)
     if key not in _last:
-        preparation = fit_preparation(study.problem.select(rows), study.problem.columns)
+        preparation = prepare(study.problem, rows)
         _last.clear()
         _last[key] = preparation, preparation.transform(study.problem.select(rows))
     return _last[key]
 
 
 def _transform(preparation: Preparation, problem: Problem, rows: np.ndarray) -> np.ndarray:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # levels of a category that a fold's training rows lack are no news here
-        return preparation.transform(problem.select(rows))
+    return preparation.transform(problem.select(rows), warn=False)  # levels a fold's training rows lack are no news
 
 
 def _weights(fitted: Fitted) -> int | None:
-    if fitted.network is None:
-        return None
-    from sparsefire.evaluate import weights_of
-
-    return int(weights_of(fitted.network))
+    return None if fitted.network is None else int(weights_of(fitted.network))

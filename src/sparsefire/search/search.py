@@ -18,7 +18,7 @@ import numpy as np
 from torch import nn
 
 from sparsefire import randomness
-from sparsefire.data import Problem, fit_preparation
+from sparsefire.data import Problem
 from sparsefire.errors import UserError
 from sparsefire.parallel import TimeLeft, run_all, workers_available
 from sparsefire.search import selection
@@ -44,7 +44,7 @@ from sparsefire.search.plan import (
     make_plan,
     rows_of_plan,
 )
-from sparsefire.search.runs import FINAL, Job, Study, execute, fingerprint, fold_rows, settings_of, test_split
+from sparsefire.search.runs import FINAL, Job, Study, execute, fingerprint, fold_rows, prepare, settings_of, test_split
 from sparsefire.search.verdict import make_verdict, write_outcome
 from sparsefire.statistics.power import planned_power
 from sparsefire.studies import Store, canonical, key_of
@@ -153,7 +153,7 @@ def search(
     margin = plan.margin
     if margin is None:
         gain = evidence.score(dense), evidence.score(evidence.constant) if problem.score != "auc" else 0.5
-        margin = max(selection.retained_margin(plan.retain or 0.95, *gain), 1e-6)
+        margin = max(selection.retained_margin(plan.retain or 0.95, *gain), 1e-6)  # no gain: the gate fails anyway
     gate = selection.gate(
         problem.score, evidence.target, dense, evidence.constant, margin=margin, level=plan.level,
         clusters=evidence.clusters, folds=plan.folds,
@@ -365,7 +365,7 @@ def _write_settings(folder: Path, asked: dict[str, Any], plan: Plan) -> None:
 def _prepared_shape(study: Study, development: np.ndarray) -> tuple[tuple[int, ...], int]:
     problem = study.problem
     sample = development[: min(len(development), 20_000)]
-    preparation = fit_preparation(problem.select(sample), problem.columns)
+    preparation = prepare(problem, sample)
     shape = preparation.transform(problem.select(sample[:1])).shape[1:]
     return shape, len(problem.classes) if problem.task == "classification" else 1
 
@@ -383,9 +383,9 @@ def _after_pilot(
     """Do the first run of dense; cut the plan if this machine would need several times the budget."""
     plan, features = study.plan, int(np.prod(shape))
     in_fold = round(rows * (1 - 1 / plan.folds))
-    first = time.perf_counter()
-    worker.run([Job(DENSE, 0, 0)])
-    measured = time.perf_counter() - first
+    pilot = Job(DENSE, 0, 0)
+    worker.run([pilot])
+    measured = worker.store.read(key_of(settings_of(study, pilot))).result["seconds"]
     model = cost(plan, DENSE, in_fold, features, outputs, dense_weights)
     total = sum(
         cost(plan, c, in_fold, features, outputs, dense_weights) * plan.folds * plan.rounds_of(c) for c in everyone(plan)

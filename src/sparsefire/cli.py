@@ -1,0 +1,198 @@
+"""The command line: ``sparsefire fit``, ``predict`` and ``report``."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sparsefire.errors import UserError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="The smallest network that is not worse than the dense one, with the evidence.",
+)
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
+    if version:
+        from sparsefire import __version__
+
+        typer.echo(f"sparsefire {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def fit(
+    data: Annotated[str, typer.Argument(help="CSV, TSV (.gz), Parquet, NPZ, openml:ID, or digits, iris, …")] = "digits",
+    target: Annotated[str | None, typer.Option(help="Column to predict.")] = None,
+    cluster: Annotated[str | None, typer.Option(help="Column whose equal values belong together (patients).")] = None,
+    time: Annotated[str | None, typer.Option(help="Column of dates or numbers: test on the latest rows.")] = None,
+    site: Annotated[str | None, typer.Option(help="Column of places: test on one that was left out.")] = None,
+    group: Annotated[list[str] | None, typer.Option(help="Column to compare groups by; may be repeated.")] = None,
+    task: Annotated[str | None, typer.Option(help="classification or regression, if not as detected.")] = None,
+    score: Annotated[str | None, typer.Option(help="accuracy, auc or r2, if not the default.")] = None,
+    effort: Annotated[str, typer.Option(help="quick, standard or thorough.")] = "standard",
+    margin: Annotated[float | None, typer.Option(help="Loss allowed, in units of the score: 0.01 is a point.")] = None,
+    retain: Annotated[float | None, typer.Option(help="Share of dense's gain over a constant to keep: 0.95.")] = None,
+    methods: Annotated[str | None, typer.Option(help="Sparse methods, comma separated.")] = None,
+    densities: Annotated[str | None, typer.Option(help="Shares of weights kept, comma separated.")] = None,
+    folds: Annotated[int | None, typer.Option(help="Folds of a round.")] = None,
+    rounds: Annotated[int | None, typer.Option(help="Rounds of fresh folds and fresh initialisations.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the rows.")] = None,
+    level: Annotated[float, typer.Option(help="One-sided error level of the selection and of the test.")] = 0.05,
+    rule: Annotated[str, typer.Option(help="backprop or forward-gradient.")] = "backprop",
+    model: Annotated[str, typer.Option(help="mlp, cnn or package.module:factory.")] = "mlp",
+    hidden: Annotated[str | None, typer.Option(help="Widths of the hidden layers, comma separated.")] = None,
+    rng: Annotated[int, typer.Option(help="Number that decides all random choices.")] = 0,
+    workers: Annotated[int | None, typer.Option(help="Processes with one thread each; all cores by default.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write; runs/NAME by default.")] = None,
+) -> None:
+    """Find the smallest network that is not worse than the dense one, and write it with its report."""
+    from sparsefire import randomness
+    from sparsefire.data import describe, headline, open_problem, split_test
+    from sparsefire.estimators import fit_problem, resolve_factory
+    from sparsefire.report.progress import Progress
+    from sparsefire.report.terminal import data_block, plan_block, printable, result_block, use_colour, verdict_block
+    from sparsefire.search.search import Request
+
+    colour = use_colour(sys.stdout)
+
+    def say(text: str) -> None:
+        typer.echo(printable(text + "\n", sys.stdout))
+
+    problem = open_problem(
+        data, target=target, cluster=cluster, time=time, site=site, group=group, task=task, score=score
+    )
+    factory = None if model in ("mlp", "cnn") else resolve_factory(model)
+    folder = out if out is not None else Path("runs") / _folder_name(problem.name)
+    request = Request(
+        effort=effort, methods=_names(methods), densities=_numbers(densities, float, "densities"), margin=margin,
+        retain=retain, folds=folds, rounds=rounds, epochs=epochs, level=level, rule=rule, model=model,
+        hidden=_numbers(hidden, int, "hidden"), rng=rng, command=_command(),
+    )  # fmt: skip
+    development, test = split_test(problem, randomness.stream(randomness.entropy(rng), "test set"))
+    table = describe(problem, development, test)
+    say(
+        data_block(
+            {
+                "name": problem.name,
+                "rows": problem.rows,
+                "inputs": problem.width,
+                "classes": problem.classes,
+                "table": [row for row in table if row[0] != "note"],
+                "notes": [text for label, text in table if label == "note"],
+            },
+            colour=colour,
+        )
+        if headline(problem)
+        else ""
+    )
+    with Progress() as progress:
+
+        def listen(event: str, details: dict[str, Any]) -> None:
+            if event == "plan":
+                plan = {**details, "planned_power": details["power"]}
+                rows = [(r["candidates"], r["densities"], r["runs"], r["seconds"]) for r in details["rows"]]
+                say(plan_block(plan, rows, score=details["score"], colour=colour))
+            else:
+                progress.update(
+                    details["done"], details["total"], details["seconds_left"], details["now"],
+                    f"smallest passed: {details['smallest']}" if details["smallest"] else "",
+                )  # fmt: skip
+
+        result = fit_problem(problem, request, folder, workers=workers, factory=factory, listen=listen)
+    say(result_block(result.verdict, colour=colour))
+    say(verdict_block(result.verdict, folder, colour=colour))
+
+
+@app.command()
+def predict(
+    run: Annotated[Path, typer.Argument(help="Folder that sparsefire fit wrote.")],
+    data: Annotated[Path, typer.Argument(help="New rows: CSV, TSV, Parquet or NPZ with the same inputs.")],
+    model: Annotated[str | None, typer.Option(help="package.module:factory, if the network is your own.")] = None,
+) -> None:
+    """Print predictions for new rows as CSV, one line per row."""
+    import pandas as pd
+
+    from sparsefire.deploy import load_model
+    from sparsefire.estimators import resolve_factory
+
+    loaded = load_model(run, factory=resolve_factory(model) if model else None)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        features = loaded.features(data)
+    for warning in caught:
+        if issubclass(warning.category, UserWarning):
+            typer.echo(f"warning: {warning.message}", err=True)
+    name = str(loaded.schema.get("target_name") or "prediction")
+    table = loaded.table(features)
+    pd.DataFrame({name if k == "prediction" else k: v for k, v in table.items()}).to_csv(sys.stdout, index=False)
+
+
+@app.command()
+def report(run: Annotated[Path, typer.Argument(help="Folder that sparsefire fit wrote.")]) -> None:
+    """Rebuild report.html from the stored results."""
+    from sparsefire.report import write_report
+
+    typer.echo(str(write_report(run)))
+
+
+def main() -> None:
+    """Run the command line; wrong input ends with one message and exit code 2, Ctrl-C with 130."""
+    sys.exit(_guarded(app))
+
+
+def _guarded(run: Callable[..., Any]) -> int:
+    try:
+        code = run(standalone_mode=False)
+        return int(code or 0) if isinstance(code, int) else 0
+    except UserError as error:
+        from sparsefire.report.terminal import error_text, printable, use_colour
+
+        sys.stderr.write(printable(error_text(error, colour=use_colour(sys.stderr)) + "\n", sys.stderr))
+        return 2
+    except typer.Exit as stop:
+        return int(stop.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        sys.stderr.write("\nstopped; finished runs are kept, the same command resumes.\n")
+        return 130
+    except BrokenPipeError:
+        return 1
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # what typer raises for wrong options
+            raise
+        sys.stderr.write(f"error: {error.format_message()}\n  try       sparsefire --help\n")
+        return 2
+
+
+def _command() -> str:
+    return shlex.join(["sparsefire", *sys.argv[1:]])
+
+
+def _folder_name(name: str) -> str:
+    safe = "".join(c if c.isalnum() or c in "-_." else "-" for c in name).strip(".-")
+    return safe or "data"
+
+
+def _names(text: str | None) -> list[str] | None:
+    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _numbers(text: str | None, kind: Callable[[str], Any], name: str) -> list[Any] | None:
+    if text is None:
+        return None
+    try:
+        return [kind(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise UserError(
+            f"--{name} is not a list of numbers.", came=text, expected="numbers with commas between them"
+        ) from None
