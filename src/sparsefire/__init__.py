@@ -27,7 +27,7 @@ _ROOMS = (
     "report", "rules", "search", "sparsity", "statistics", "studies", "train", "wiring",
 )  # fmt: skip
 
-__all__ = ["__version__", *sorted(_HOME), *sorted(_ROOMS)]  # noqa: PLE0604
+__all__ = ["__version__", *sorted(_HOME), *sorted(_ROOMS)]
 
 if TYPE_CHECKING:
     from sparsefire.deploy import load_model as load_model
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from sparsefire.estimators import SparseClassifier as SparseClassifier
     from sparsefire.estimators import SparseRegressor as SparseRegressor
     from sparsefire.estimators import fit as fit
-    from sparsefire.masks import density as density
     from sparsefire.masks import bake as bake
+    from sparsefire.masks import density as density
     from sparsefire.sparsity import list_methods as list_methods
     from sparsefire.sparsity import sparsify as sparsify
 

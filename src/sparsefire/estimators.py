@@ -105,7 +105,8 @@ def fit(
 
     >>> from sklearn.datasets import load_iris
     >>> X, y = load_iris(return_X_y=True)
-    >>> result = fit(X, y, effort="quick", densities=[0.2], folds=2, rounds=2, epochs=2, margin=0.3, hidden=[8], workers=1)
+    >>> small = {"densities": [0.2], "folds": 2, "rounds": 2, "epochs": 2, "hidden": [8]}
+    >>> result = fit(X, y, effort="quick", margin=0.3, workers=1, **small)
     >>> result.model.predict(X[:1]).shape
     (1,)
     """
@@ -220,7 +221,9 @@ class _Sparse(BaseEstimator):
             self._search(X, target, number)
             return
         if isinstance(self.density, str):
-            raise UserError(f"density is {self.density!r}.", came=self.density, expected='a number in (0, 1], or "auto"')
+            raise UserError(
+                f"density is {self.density!r}.", came=self.density, expected='a number in (0, 1], or "auto"'
+            )
         self.mean_ = X.mean(axis=0)
         spread = X.std(axis=0)
         self.spread_ = np.where(spread > 1e-12 * np.maximum(1.0, np.abs(self.mean_)), spread, 1.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from typing import Any
 
 import numpy as np
@@ -42,8 +43,7 @@ def entropy(rng: Any = None) -> int:
     if isinstance(rng, np.random.RandomState):
         return int.from_bytes(rng.bytes(16), "little")
     if type(rng).__module__.startswith("torch"):
-        import torch  # only reached by callers that already hold a torch object
-
+        torch = sys.modules["torch"]  # loaded, since its object is here; this module does not depend on it
         words = torch.randint(0, 2**32, (4,), generator=rng, device=rng.device, dtype=torch.int64).tolist()
         return sum(int(word) << (32 * i) for i, word in enumerate(words))
     raise TypeError(

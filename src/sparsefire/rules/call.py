@@ -39,7 +39,9 @@ def scalar(loss: Any) -> Tensor:
     if not isinstance(loss, Tensor) or loss.numel() != 1:
         came = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
         raise UserError(
-            "a rule needs one loss for the batch.", came=came, expected='a scalar tensor, such as reduction="mean" gives'
+            "a rule needs one loss for the batch.",
+            came=came,
+            expected='a scalar tensor, such as reduction="mean" gives',
         )
     return loss.reshape(())
 

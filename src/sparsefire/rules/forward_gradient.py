@@ -51,9 +51,7 @@ class ForwardGradient:
         if self.directions < 1:
             raise UserError("a forward gradient needs at least one direction.", came=f"directions={self.directions}")
         if self.distribution not in ("rademacher", "normal"):
-            raise UserError(
-                f"there is no distribution {self.distribution!r}.", expected='"rademacher" or "normal"'
-            )
+            raise UserError(f"there is no distribution {self.distribution!r}.", expected='"rademacher" or "normal"')
 
     @torch.no_grad()
     def __call__(self, net: nn.Module, loss_fn: LossFunction, x: Any, y: Any) -> Tensor:

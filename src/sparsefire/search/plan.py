@@ -218,7 +218,8 @@ def total_cost(plan: Plan, rows: int, features: int, outputs: int, dense_weights
     """Return the seconds of everything the plan may train, on one thread."""
     in_fold = max(1, round(rows * (1 - 1 / plan.folds)))
     return sum(
-        cost(plan, c, in_fold, features, outputs, dense_weights) * plan.folds * plan.rounds_of(c) for c in everyone(plan)
+        cost(plan, c, in_fold, features, outputs, dense_weights) * plan.folds * plan.rounds_of(c)
+        for c in everyone(plan)
     )
 
 

@@ -199,7 +199,9 @@ def fit(study: Study, job: Job, train_rows: np.ndarray, watched_rows: np.ndarray
     if job.candidate.kind == "linear":
         network = fit_linear(x, y, task=problem.task, strength=factor, classes=len(problem.classes))
         widths = [network[1].in_features, network[1].out_features]  # type: ignore[index]
-        return Fitted(network, None, {"kind": "mlp", "widths": widths}, preparation, scale, factor, None, [], x.shape[1:])
+        return Fitted(
+            network, None, {"kind": "mlp", "widths": widths}, preparation, scale, factor, None, [], x.shape[1:]
+        )
     training = plan.training(job.candidate, problem.rows, factor)
     curve: list[dict[str, float]] = []
     if job.round == FINAL:
@@ -212,7 +214,9 @@ def fit(study: Study, job: Job, train_rows: np.ndarray, watched_rows: np.ndarray
             curve.append({"epoch": epoch, "loss": loss, "score": float("nan") if score is None else score})
 
     network, description = _network(study, job.candidate, x, y, training, where, watched)
-    return Fitted(network, None, description, preparation, scale, training.rate, training.total_epochs(), curve, x.shape[1:])
+    return Fitted(
+        network, None, description, preparation, scale, training.rate, training.total_epochs(), curve, x.shape[1:]
+    )
 
 
 def predict(problem: Problem, fitted: Fitted, rows: np.ndarray) -> dict[str, np.ndarray]:

@@ -139,9 +139,7 @@ def search(
         worker.study = study
     plan = study.plan
     in_fold = round(len(development) * (1 - 1 / plan.folds))
-    expected = {
-        c.id: cost(plan, c, in_fold, int(np.prod(x_shape)), outputs, dense_weights) for c in everyone(plan)
-    }
+    expected = {c.id: cost(plan, c, in_fold, int(np.prod(x_shape)), outputs, dense_weights) for c in everyone(plan)}
     worker.begin(expected)
     tell("plan", _plan_event(study, expected, worker, development, test, workers))
 
@@ -245,9 +243,7 @@ def _silent(event: str, details: dict[str, Any]) -> None:
     return None
 
 
-def _study(
-    problem: Problem, request: Request, factory: Factory | nn.Module | None
-) -> tuple[Study, frozenset[str]]:
+def _study(problem: Problem, request: Request, factory: Factory | nn.Module | None) -> tuple[Study, frozenset[str]]:
     methods = check_methods(request.methods) if request.methods is not None else None
     densities = check_densities(request.densities) if request.densities is not None else None
     rng = randomness.entropy(request.rng)
@@ -388,7 +384,8 @@ def _after_pilot(
     measured = worker.store.read(key_of(settings_of(study, pilot))).result["seconds"]
     model = cost(plan, DENSE, in_fold, features, outputs, dense_weights)
     total = sum(
-        cost(plan, c, in_fold, features, outputs, dense_weights) * plan.folds * plan.rounds_of(c) for c in everyone(plan)
+        cost(plan, c, in_fold, features, outputs, dense_weights) * plan.folds * plan.rounds_of(c)
+        for c in everyone(plan)
     )
     # Only a machine that is much slower than the model of costs counts: small runs start with overheads of their own.
     slower = measured / model if measured > 4 * model + 2 else 1.0
@@ -431,7 +428,10 @@ def power_text(problem: Problem, plan: Plan, rows: int) -> dict[str, Any]:
         return {"text": "The margin follows from dense, so the power of the test is known only then.", "low": False}
     if problem.score != "accuracy":
         words = {"auc": "of ranks between the two", "r2": "of errors between the two"}[problem.score]
-        return {"text": f"Power on {rows:,} test rows depends on the correlation {words}; it is not planned.", "low": False}
+        return {
+            "text": f"Power on {rows:,} test rows depends on the correlation {words}; it is not planned.",
+            "low": False,
+        }
     power = planned_power(rows, plan.margin, plan.level)
     return {
         "text": power.text,
@@ -458,9 +458,7 @@ def _walk(plan: Plan, margin: float, dense_weights: int, features: int, outputs:
     )
 
 
-def _walk_down(
-    walk: selection.Walk, plan: Plan, worker: _Worker, evidence: Evidence, dense: np.ndarray
-) -> None:
+def _walk_down(walk: selection.Walk, plan: Plan, worker: _Worker, evidence: Evidence, dense: np.ndarray) -> None:
     by_id = {c.id: c for chain in plan.chains.values() for c in chain}
     while pending := walk.pending():
         due = [by_id[c.name] for c in pending.values()]

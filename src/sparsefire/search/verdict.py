@@ -311,9 +311,7 @@ def _data(evidence: Evidence, development: np.ndarray, test: np.ndarray) -> dict
     }
 
 
-def _plan(
-    plan: Plan, walk: selection.Walk, margin: float, request: Any, study: Any, workers: int
-) -> dict[str, Any]:
+def _plan(plan: Plan, walk: selection.Walk, margin: float, request: Any, study: Any, workers: int) -> dict[str, Any]:
     return {
         **plan.settings(),
         "margin": margin,

@@ -65,4 +65,3 @@ class GradualMagnitude(Topology):
         due = self.first < self.steps_done < self.last and (self.steps_done - self.first) % self.every == 0
         if due or self.steps_done == self.last:
             prune_by_magnitude(self.net, self.density_at(self.steps_done), self.layout, self.optimizer)
-

@@ -46,7 +46,9 @@ class Method:
     start: Callable[..., Topology]
 
 
-def _static(net: nn.Module, density: float, layout: str, optimizer: Any, scheduler: Any, steps: Any, rng: Any) -> Topology:
+def _static(
+    net: nn.Module, density: float, layout: str, optimizer: Any, scheduler: Any, steps: Any, rng: Any
+) -> Topology:
     found = masks.layers(net)
     parts.attach_all(found, parts.random_masks(found, density, layout, rng))
     return Topology(net)

@@ -155,7 +155,11 @@ def outputs_of(net: nn.Module, x: np.ndarray) -> np.ndarray:
     training = net.training
     net.eval()
     rows = torch.from_numpy(np.ascontiguousarray(x))
-    out = torch.cat([net(block).reshape(len(block), -1) for block in rows.split(CHUNK)]) if len(rows) else torch.empty(0, 1)
+    out = (
+        torch.cat([net(block).reshape(len(block), -1) for block in rows.split(CHUNK)])
+        if len(rows)
+        else torch.empty(0, 1)
+    )
     net.train(training)
     return np.nan_to_num(out.double().numpy(), nan=0.0, posinf=1e30, neginf=-1e30)
 

@@ -132,7 +132,9 @@ def weight_count(description: Description, factory: Factory | nn.Module | None =
         return sum(a * b for a, b in zip(widths, widths[1:], strict=False))
     channels = [description["shape"][0], *description["channels"]]
     convolutions = sum(9 * a * b for a, b in zip(channels, channels[1:], strict=False))
-    return convolutions + _flat_size(description) * description["hidden"] + description["hidden"] * description["outputs"]
+    return (
+        convolutions + _flat_size(description) * description["hidden"] + description["hidden"] * description["outputs"]
+    )
 
 
 def _scaled(description: Description, factor: float) -> Description:

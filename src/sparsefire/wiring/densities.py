@@ -37,7 +37,7 @@ def erk(shapes: Sequence[Shape]) -> np.ndarray:
 
 
 def balanced(shapes: Sequence[Shape]) -> np.ndarray:
-    """Return equal numbers of weights for all layers (arXiv:2210.02412); what small layers cannot hold goes to the others.
+    """Return equal numbers of weights for all layers (arXiv:2210.02412), small layers' excess passed on.
 
     >>> balanced([(4, 5), (2, 5)])
     array([1., 1.])
@@ -52,9 +52,9 @@ def layer_counts(shapes: Sequence[Shape], density: float, layout: str = "erk") -
     """Return how many weights each layer keeps.
 
     The layout gives relative amounts a_l. Counts are min(N_l, c · a_l) with c solved so that they sum to
-    k = round(density · Σ N_l): layers that would exceed their size are made dense and c is solved again for the rest, until
-    none exceeds (a single clamping pass undershoots the target). Fractions are settled by largest remainder, ties by
-    layer order, so the sum is exactly k. Every layer keeps at least one weight.
+    k = round(density · Σ N_l): layers that would exceed their size are made dense and c is solved again for the rest,
+    until none exceeds (a single clamping pass undershoots the target). Fractions are settled by largest remainder, ties
+    by layer order, so the sum is exactly k. Every layer keeps at least one weight.
 
     Args:
         shapes: weight shapes, ``[out, in]`` or ``[out, in, *kernel]``.
