@@ -61,7 +61,15 @@ def fit(
     from sparsefire.data import describe, headline, open_problem, split_test
     from sparsefire.estimators import fit_problem, resolve_factory
     from sparsefire.report.progress import Progress
-    from sparsefire.report.terminal import data_block, plan_block, printable, result_block, use_colour, verdict_block
+    from sparsefire.report.terminal import (
+        PlanRow,
+        data_block,
+        plan_block,
+        printable,
+        result_block,
+        use_colour,
+        verdict_block,
+    )
     from sparsefire.search.search import Request
 
     colour = use_colour(sys.stdout)
@@ -101,7 +109,7 @@ def fit(
         def listen(event: str, details: dict[str, Any]) -> None:
             if event == "plan":
                 plan = {**details, "planned_power": details["power"]}
-                rows = [(r["candidates"], r["densities"], r["runs"], r["seconds"]) for r in details["rows"]]
+                rows = [PlanRow(r["candidates"], r["densities"], r["runs"], r["seconds"]) for r in details["rows"]]
                 say(plan_block(plan, rows, score=details["score"], colour=colour))
             else:
                 progress.update(
@@ -133,7 +141,7 @@ def predict(
     for warning in caught:
         if issubclass(warning.category, UserWarning):
             typer.echo(f"warning: {warning.message}", err=True)
-    name = str(loaded.schema.get("target_name") or "prediction")
+    name = str(loaded.schema.get("target") or "prediction")
     table = loaded.table(features)
     pd.DataFrame({name if k == "prediction" else k: v for k, v in table.items()}).to_csv(sys.stdout, index=False)
 

@@ -20,10 +20,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
 from sparsefire.data import Problem, open_problem, problem_from_arrays
+from sparsefire.data.read_arrays import standard_inputs
 from sparsefire.deploy import Model, load_model
 from sparsefire.errors import UserError
 from sparsefire.report import write_report
-from sparsefire.search.candidates import Candidate, architecture, describe
+from sparsefire.search.candidates import Candidate, architecture, check_methods, describe
 from sparsefire.search.plan import make_plan
 from sparsefire.search.search import Listener, Request, search
 from sparsefire.train import build, outputs_of, train
@@ -220,10 +221,12 @@ class _Sparse(BaseEstimator):
         if self.density == "auto":
             self._search(X, target, number)
             return
-        if isinstance(self.density, str):
+        if isinstance(self.density, str) or not 0 < self.density <= 1:
             raise UserError(
-                f"density is {self.density!r}.", came=self.density, expected='a number in (0, 1], or "auto"'
+                f"density is {self.density!r}.", came=repr(self.density), expected='a number in (0, 1], or "auto"'
             )
+        check_methods([self.method])
+        self.preparation_ = None
         self.mean_ = X.mean(axis=0)
         spread = X.std(axis=0)
         self.spread_ = np.where(spread > 1e-12 * np.maximum(1.0, np.abs(self.mean_)), spread, 1.0)
@@ -244,12 +247,7 @@ class _Sparse(BaseEstimator):
             workers=self.workers,
         )  # fmt: skip
         self.verdict_ = result.verdict
-        preparation = result.model.preparation
-        # The stored preparation of an array is a shift and a scale: read them off two rows.
-        zero, one = preparation.transform(np.zeros((1, X.shape[1]))), preparation.transform(np.ones((1, X.shape[1])))
-        slope = (one - zero)[0].astype(np.float64)
-        self.spread_ = np.where(slope > 0, 1.0 / np.where(slope > 0, slope, 1.0), np.inf)
-        self.mean_ = np.where(slope > 0, -zero[0] * np.where(slope > 0, self.spread_, 0.0), 0.0)
+        self.preparation_ = result.model.preparation
         self.network_ = result.model.network.double()
         self.n_iter_ = int(result.verdict["plan"]["epochs"])
         if result.model.target_scale is not None:
@@ -261,6 +259,8 @@ class _Sparse(BaseEstimator):
         self.n_weights_ = int(sum(int(weight.count_nonzero()) for weight in weights))
 
     def _prepared(self, X: np.ndarray) -> np.ndarray:
+        if self.preparation_ is not None:
+            return self.preparation_.transform(standard_inputs(X)[0])
         scaled = (np.asarray(X, dtype=np.float64) - self.mean_) / self.spread_
         return np.clip(scaled, -1e6, 1e6).astype(np.float32)
 
@@ -321,7 +321,8 @@ class SparseClassifier(ClassifierMixin, _Sparse):
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the most likely label per row."""
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        codes = self.predict_proba(X).argmax(axis=1)  # first, as it says so when the model is not fitted
+        return self.classes_[codes]
 
 
 class SparseRegressor(RegressorMixin, _Sparse):

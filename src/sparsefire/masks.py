@@ -17,7 +17,7 @@ from torch.nn.utils import parametrize
 
 from sparsefire.errors import UserError
 
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_MASKABLE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _CHAIN = "parametrizations.weight."
 
 
@@ -28,8 +28,8 @@ class Masked(nn.Module):
         mask: bool tensor of the weight's shape, True where a weight exists; kept as a buffer.
 
     The attribute ``dense_gradient`` is set by a topology for one backward pass: the forward value is the same, but the
-    gradient then reaches every entry, which is how missing connections show whether they would help. Data-parallel training
-    averages that gradient like any other.
+    gradient then reaches every entry, which is how missing connections show whether they would help. Data-parallel
+    training averages that gradient like any other.
 
     >>> Masked(torch.tensor([True, False]))(torch.tensor([2.0, 3.0]))
     tensor([2., 0.])
@@ -65,7 +65,7 @@ class Masked(nn.Module):
         self.kept.copy_(self.mask)
 
     def factors(self) -> Iterator[nn.Parameter]:
-        """Yield parameters of the parametrisation itself that live on the mask (a product has one, a plain mask none)."""
+        """Yield parameters of the parametrisation itself that live on the mask: one for a product, none here."""
         yield from self.parameters(recurse=False)
 
 
@@ -77,19 +77,7 @@ def layers(net: nn.Module) -> dict[str, nn.Module]:
     >>> list(layers(nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))))
     ['0']
     """
-    found: dict[str, nn.Module] = {}
-    owner: dict[int, str] = {}
-    for name, module in net.named_modules():
-        if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
-            parameter = _original(module)
-            if id(parameter) in owner:
-                raise UserError(
-                    f"layers {owner[id(parameter)]!r} and {name!r} share one weight, which one mask cannot serve.",
-                    expected="a weight of its own for every layer",
-                )
-            owner[id(parameter)] = name
-            found[name] = module
-    return found
+    return {name: module for name, module in net.named_modules() if isinstance(module, _MASKABLE)}
 
 
 def mask_of(module: nn.Module) -> Masked | None:
@@ -100,7 +88,7 @@ def mask_of(module: nn.Module) -> Masked | None:
     """
     if not parametrize.is_parametrized(module, "weight"):
         return None
-    for parametrisation in module.parametrizations["weight"]:  # type: ignore[index,union-attr]
+    for parametrisation in module.parametrizations["weight"]:  # type: ignore[index]
         if isinstance(parametrisation, Masked):
             return parametrisation
     return None
@@ -146,9 +134,9 @@ def density(net: nn.Module) -> float:
     kept = total = 0
     for module in layers(net).values():
         masked = mask_of(module)
-        weight = _original(module)
-        kept += int(masked.mask.sum() if masked is not None else weight.count_nonzero())
-        total += weight.numel()
+        entries: Any = masked.mask if masked is not None else module.weight
+        kept += int(entries.count_nonzero())
+        total += entries.numel()
     if not total:
         raise UserError("this network has no linear or convolutional layer.", came=type(net).__name__)
     return kept / total
@@ -156,7 +144,7 @@ def density(net: nn.Module) -> float:
 
 @torch.no_grad()
 def attach_(module: nn.Module, mask: Tensor | Masked) -> None:
-    """Give a layer a mask (or a parametrisation that is a mask). The Parameter an optimizer may hold stays the same object.
+    """Give a layer a mask (or a parametrisation that is one). Its Parameter stays the same object, for the optimizer.
 
     Raises:
         UserError: the layer is masked already, or the shape does not fit.
@@ -173,6 +161,8 @@ def attach_(module: nn.Module, mask: Tensor | Masked) -> None:
             f"a mask must have the shape of its weight {tuple(module.weight.shape)}.",  # type: ignore[arg-type]
             came=f"a mask of shape {tuple(masked.mask.shape)}",
         )
+    masked.mask = masked.mask.to(module.weight.device)  # type: ignore[arg-type]
+    masked.kept = masked.kept.to(module.weight)  # type: ignore[arg-type]
     parametrize.register_parametrization(module, "weight", masked)
     module.register_load_state_dict_pre_hook(_accept_dense)
 
@@ -188,7 +178,7 @@ def write_weight_(module: nn.Module, weight: Tensor) -> None:
     if parametrize.is_parametrized(module, "weight"):
         module.weight = weight
     else:
-        module.weight.copy_(weight)  # type: ignore[operator,union-attr]
+        module.weight.copy_(weight)  # type: ignore[operator]
 
 
 @torch.no_grad()
@@ -225,10 +215,10 @@ def keep_zero(net: nn.Module, optimizer: torch.optim.Optimizer) -> Any:
     >>> net = nn.Linear(2, 1); attach_(net, torch.tensor([[True, False]]))
     >>> handle = keep_zero(net, torch.optim.SGD(net.parameters(), lr=0.1)); handle.remove()
     """
-    pairs = _masked_parameters(net)  # buffers are live: mask moves are seen
+    held = _masked_parameters(net)  # buffers are live: mask moves are seen
 
     def after_step(optimizer: torch.optim.Optimizer, *_: Any) -> None:
-        _zero(pairs, optimizer)
+        _zero([entry for entry in held if mask_of(entry[0]) is entry[2]], optimizer)  # a baked layer is no longer held
 
     return optimizer.register_step_post_hook(after_step)
 
@@ -257,27 +247,32 @@ def dense_state_dict(net: nn.Module) -> dict[str, Tensor]:
     >>> sorted(dense_state_dict(net))
     ['bias', 'weight']
     """
-    state = {name: value for name, value in net.state_dict().items() if _CHAIN not in name}
+    state = net.state_dict()
     for name, module in layers(net).items():
         if mask_of(module) is not None:
-            state[f"{name}.weight" if name else "weight"] = module.weight.detach().clone()  # type: ignore[operator,union-attr]
+            prefix = f"{name}." if name else ""
+            state = {key: value for key, value in state.items() if not key.startswith(prefix + _CHAIN)}
+            weight: Any = module.weight
+            state[prefix + "weight"] = weight.detach().clone()
     return state
 
 
 def bake(net: nn.Module) -> nn.Module:
     """Turn a masked network into a plain one with exact zeros, in place, and return it.
 
-    The Parameters stay the same objects, so an optimizer goes on; without masks nothing keeps the zeros any longer.
+    The Parameters stay the same objects, so an optimizer goes on; nothing keeps the zeros any longer, the hook of
+    :func:`keep_zero` included.
 
     >>> net = nn.Linear(2, 1, bias=False); attach_(net, torch.tensor([[True, False]]))
     >>> type(bake(net)).__name__, net.weight[0, 1].item()
     ('Linear', 0.0)
     """
     for module in layers(net).values():
-        if mask_of(module) is not None:
+        masked = mask_of(module)
+        if masked is not None:
             parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
-            with torch.no_grad():
-                module.weight.add_(0.0)  # type: ignore[operator,union-attr]  # −0 becomes 0
+            weight: Any = module.weight
+            weight.data.masked_fill_(~masked.mask, 0.0)  # 0 · w is −0 for a negative w and NaN for one that diverged
             for key, hook in list(module._load_state_dict_pre_hooks.items()):
                 if getattr(hook, "hook", hook) is _accept_dense:
                     del module._load_state_dict_pre_hooks[key]
@@ -286,16 +281,16 @@ def bake(net: nn.Module) -> nn.Module:
 
 def _original(module: nn.Module) -> nn.Parameter:
     if parametrize.is_parametrized(module, "weight"):
-        return module.parametrizations["weight"].original  # type: ignore[index,union-attr,return-value]
+        return module.parametrizations["weight"].original  # type: ignore[index,union-attr]
     return module.weight  # type: ignore[return-value]
 
 
-def _masked_parameters(net: nn.Module) -> list[tuple[nn.Parameter, Masked]]:
-    found: list[tuple[nn.Parameter, Masked]] = []
+def _masked_parameters(net: nn.Module) -> list[tuple[nn.Module, nn.Parameter, Masked]]:
+    found: list[tuple[nn.Module, nn.Parameter, Masked]] = []
     for module in layers(net).values():
         masked = mask_of(module)
         if masked is not None:
-            found += [(parameter, masked) for parameter in (_original(module), *masked.factors())]
+            found += [(module, parameter, masked) for parameter in (_original(module), *masked.factors())]
     return found
 
 
@@ -305,10 +300,10 @@ def _moments(parameter: nn.Parameter, optimizer: torch.optim.Optimizer) -> list[
 
 
 @torch.no_grad()
-def _zero(pairs: list[tuple[nn.Parameter, Masked]], optimizer: torch.optim.Optimizer | None) -> None:
+def _zero(entries: list[tuple[nn.Module, nn.Parameter, Masked]], optimizer: torch.optim.Optimizer | None) -> None:
     values: list[Tensor] = []
     kept: list[Tensor] = []
-    for parameter, masked in pairs:
+    for _, parameter, masked in entries:
         held = [parameter, *(_moments(parameter, optimizer) if optimizer is not None else ())]
         values += held
         kept += [masked.kept] * len(held)

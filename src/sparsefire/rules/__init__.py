@@ -4,6 +4,6 @@ from sparsefire.rules.backprop import Backprop
 from sparsefire.rules.call import Rule
 from sparsefire.rules.forward_gradient import ForwardGradient
 
-RULES = {"backprop": Backprop, "forward-gradient": ForwardGradient}
+RULES: dict[str, type[Backprop] | type[ForwardGradient]] = {"backprop": Backprop, "forward-gradient": ForwardGradient}
 
 __all__ = ["RULES", "Backprop", "ForwardGradient", "Rule"]

@@ -25,8 +25,8 @@ class ForwardGradient:
 
     Directions have independent entries of mean 0 and variance 1 on the *active* parameters and are zero elsewhere, so
     the estimate is unbiased on them. With ``rademacher`` directions its relative variance E|g − ∇L|²/|∇L|² is exactly
-    (N − 1)/K for N active parameters and K directions; with ``normal`` ones it is (N + 1)/K. All directions of one call see
-    the same dropout mask; batch-norm statistics are updated once.
+    (N − 1)/K for N active parameters and K directions; with ``normal`` ones it is (N + 1)/K. All directions of one call
+    see the same dropout mask; batch-norm statistics are updated once.
 
     Args:
         directions: K, at least 1.
@@ -65,7 +65,8 @@ class ForwardGradient:
             return scalar(loss_fn(functional_call(net, parameters, _as_args(x), _as_kwargs(x)), y))
 
         def along(direction: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-            return jvp(loss_at, (values,), (direction,))
+            moved = jvp(loss_at, (values,), (direction,))
+            return moved[0], moved[1]
 
         _update_statistics(net, x)
         with _frozen_statistics(net):

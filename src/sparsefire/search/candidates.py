@@ -153,7 +153,7 @@ def describe(base: Description, shape: Sequence[int], outputs: int) -> Descripti
     return {**base, "shape": [int(s) for s in shape], "outputs": outputs}
 
 
-def rate_of(candidate: Candidate, rows: int) -> float:
+def rate_of(candidate: Candidate, rows: int, rule: str = "backprop") -> float:
     """Return the learning rate of AdamW a candidate starts from; see the guide page on training sparse networks.
 
     A sparse network needs a higher rate than a dense one (each unit sums over fewer inputs). Measured on digits, MNIST
@@ -162,6 +162,8 @@ def rate_of(candidate: Candidate, rows: int) -> float:
     >>> rate_of(DENSE, 1400), rate_of(Candidate("gmp@0.1", "sparse", "gmp", 0.1), 1400)
     (0.003, 0.01)
     """
+    if rule == "forward-gradient" and candidate.kind != "backprop":
+        return 1e-2  # dense included: 0.97 on digits against 0.93 at 3e-3
     if candidate.kind in ("dense", "backprop"):
         return 3e-3
     if candidate.kind == "narrow":

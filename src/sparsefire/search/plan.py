@@ -1,8 +1,8 @@
 """What will be trained: folds, rounds, epochs and densities for an effort, fixed before any score is seen.
 
-The plan follows from the data and the effort alone, by a model of what runs cost, so that the same command makes the same
-plan on every machine. A pilot run then measures this machine for the time that is shown; only when it finds the plan
-``PATIENCE`` times over its budget is the plan cut.
+The plan follows from the data and the effort alone, by a model of what runs cost, so that the same command makes the
+same plan on every machine. A pilot run then measures this machine; only when it finds the plan ``PATIENCE`` times over
+its budget is the plan cut.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ DENSITIES_BY_EFFORT = {
     "standard": (0.5, 0.2, 0.1, 0.05, 0.02, 0.01),
     "thorough": (0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01),
 }
+DENSITIES_SLOW = (0.5, 0.2, 0.1)  # of the small network a forward gradient starts from
 ROUNDS_BY_EFFORT = {"quick": 5, "standard": 5, "thorough": 10}  # quick: 3 from 5,000 rows
 RATES_BY_EFFORT = {"quick": 1, "standard": 3, "thorough": 4}
 BUDGET_BY_EFFORT = {"quick": 150.0, "standard": 1800.0, "thorough": 14400.0}  # seconds on two workers
@@ -97,7 +98,7 @@ class Plan:
             method=candidate.training_method,
             density=candidate.density if candidate.kind == "sparse" and candidate.density else 1.0,
             layout=candidate.layout,
-            rate=rate_of(candidate, rows) * factor,
+            rate=rate_of(candidate, rows, self.rule) * factor,
             epochs=epochs,
             batch=self.batch,
             rule="backprop" if backprop else self.rule,
@@ -139,22 +140,27 @@ def make_plan(
     """
     _check(effort, margin, retain, folds, rounds, epochs, level)
     small = rows < 5000
+    slow = rule == "forward-gradient"  # many more passes over the rows, so fewer runs of a smaller network
     if folds is None:
-        folds = 10 if small else 3 if effort == "quick" and rows >= 20_000 else 5
+        folds = 10 if small and not slow else 3 if effort == "quick" and rows >= 20_000 else 5
     folds = min(folds, max_folds) if max_folds else folds
     if epochs is None:
-        epochs = 40 if small else 15 if rows < 20_000 else 8
-        epochs = max(5, round(epochs * 0.6)) if effort == "quick" else epochs
-        epochs = epochs * 6 if rule == "forward-gradient" else epochs
+        usual, quick = (40, 16) if small else (15, 9) if rows < 20_000 else (8, 5)
+        epochs = quick if effort == "quick" else usual
+        epochs = epochs * 6 if slow else epochs
     if margin is None and retain is None:
         margin = max(0.01, 2 / max(1, test_rows))
     return Plan(
         effort=effort,
         methods=tuple(methods) if methods is not None else METHODS_BY_EFFORT[effort],
-        densities=tuple(densities) if densities is not None else DENSITIES_BY_EFFORT[effort],
+        densities=tuple(densities)
+        if densities is not None
+        else DENSITIES_SLOW
+        if slow
+        else DENSITIES_BY_EFFORT[effort],
         narrow=narrow,
         folds=folds,
-        rounds=rounds or (3 if effort == "quick" and not small else ROUNDS_BY_EFFORT[effort]),
+        rounds=rounds or (3 if effort == "quick" and (slow or not small) else ROUNDS_BY_EFFORT[effort]),
         epochs=epochs,
         batch=_batch(rows, features),
         rates=RATES_BY_EFFORT[effort],

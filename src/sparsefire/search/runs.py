@@ -6,6 +6,7 @@ masks, weights. Runs are identified by what they are, so a finished one is never
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import time
 from dataclasses import dataclass, replace
@@ -72,6 +73,7 @@ class Fitted:
     shape: tuple[int, ...]
 
 
+@functools.lru_cache(maxsize=4)
 def fingerprint(problem: Problem) -> str:
     """Return a hash of the data and of every role that decides how it is used.
 

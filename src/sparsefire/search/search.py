@@ -1,6 +1,7 @@
 """The main job: train candidates until each walk stops, choose the smallest that is not worse, confirm it once.
 
-:func:`search` leaves everything in one folder, from which the report is drawn; it can be killed at any moment and repeated.
+:func:`search` leaves everything in one folder, from which the report is drawn. It can be killed at any moment and
+repeated.
 """
 
 from __future__ import annotations
@@ -184,6 +185,7 @@ class _Worker:
         self.left: TimeLeft | None = None
         self.total = self.done = self.resumed = 0
         self.smallest: str | None = None
+        self.fresh: set[str] = set()
 
     def begin(self, expected: dict[str, float]) -> None:
         """Start counting: every candidate may run in all its rounds."""
@@ -205,15 +207,17 @@ class _Worker:
         """Do all jobs that the store does not have, one thread each."""
         missing = []
         for job in jobs:
-            if self.store.finished(key_of(settings_of(self.study, job))):
-                self.resumed += 1
+            key = key_of(settings_of(self.study, job))
+            if self.store.finished(key):
+                self.resumed += key not in self.fresh
                 self._count(job, None)
             else:
                 missing.append(job)
         missing.sort(key=lambda job: (job.round, job.fold, -self.expected.get(job.candidate.id, 0.0)))
         seconds: dict[int, float] = {}
         one = functools.partial(execute, self.study, store=self.store)
-        for index, _ in run_all(one, missing, workers=self.workers, progress=seconds.__setitem__):
+        for index, key in run_all(one, missing, workers=self.workers, progress=seconds.__setitem__):
+            self.fresh.add(key)
             self._count(missing[index], seconds.get(index))
 
     def _count(self, job: Job, seconds: float | None) -> None:
@@ -330,7 +334,8 @@ def _check_folder(folder: Path, asked: dict[str, Any]) -> Plan | None:
     came = f"--out {folder}, not empty"
     try:
         stored = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
-        plan = Plan(**{k: tuple(v) if isinstance(v, list) else v for k, v in stored["plan"].items()})
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored["plan"].items()}
+        plan = Plan(**fields)
         other = f"{stored['asked']['data']}, target {stored['asked']['target']}"
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise UserError(
@@ -389,7 +394,7 @@ def _after_pilot(
     )
     # Only a machine that is much slower than the model of costs counts: small runs start with overheads of their own.
     slower = measured / model if measured > 4 * model + 2 else 1.0
-    worker.done = worker.resumed = 0
+    worker.done = 0
     return replace(study, plan=cut(plan, total * slower / workers / BUDGET_BY_EFFORT[plan.effort], keep))
 
 

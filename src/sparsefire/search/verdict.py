@@ -60,7 +60,7 @@ def make_verdict(
     truth = problem.target[test]
     clusters = None if problem.cluster is None else problem.cluster[test]
     chosen, dense = refits[handed.id].arrays[name], refits[DENSE.id].arrays[name]
-    test_options = {"margin": margin, "level": plan.level, "clusters": clusters}
+    test_options: dict[str, Any] = {"margin": margin, "level": plan.level, "clusters": clusters}
     confirmation = (
         selection.confirm(problem.score, truth, chosen, dense, **test_options) if winner and len(test) else None
     )

@@ -1,6 +1,7 @@
 """Gradual magnitude pruning (GMP).
 
-M. Zhu, S. Gupta. To prune, or not to prune: exploring the efficacy of pruning for model compression, 2017. arXiv:1710.01878
+M. Zhu, S. Gupta. To prune, or not to prune: exploring the efficacy of pruning for model compression, 2017.
+arXiv:1710.01878
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class GradualMagnitude(Topology):
         optimizer: its moments are zeroed where weights go.
         steps: length of the whole training.
         begin, end: fractions of ``steps``.
-        every: steps between two prunings; by default a hundredth of ``steps``.
+        every: steps between two prunings; by default a fiftieth of ``steps``.
     """
 
     needs = frozenset({"optimizer", "steps"})
@@ -47,7 +48,7 @@ class GradualMagnitude(Topology):
         super().__init__(net)
         self.density, self.layout, self.optimizer = density, layout, optimizer
         self.first, self.last = round(begin * steps), max(round(begin * steps) + 1, round(end * steps))
-        self.every = every if every is not None else max(1, steps // 100)
+        self.every = every if every is not None else max(1, steps // 50)
 
     def density_at(self, step: int) -> float:
         """Return the density the schedule asks for after a number of steps.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -30,17 +32,29 @@ def prune_by_magnitude(
     [[0.0, -4.0, 0.0, 3.0]]
     """
     found = masks.layers(net)
+    present = list(masks.masks(net).values())
+    weights: list[Any] = [module.weight for module in found.values()]
     # Absent weights rank below every present one, zeros included.
-    scores = [
-        torch.where(mask, module.weight.abs(), -torch.ones(()).to(module.weight))  # type: ignore[operator,union-attr,arg-type]
-        for module, mask in zip(found.values(), masks.masks(net).values(), strict=True)
-    ]
-    total = sum(score.numel() for score in scores)
+    scores = [torch.where(mask, w.abs(), -torch.ones(()).to(w)) for w, mask in zip(weights, present, strict=True)]
+    room = [int(mask.sum()) for mask in present]
     if layout == "global":
-        kept = keep_largest(scores, keep_count(total, density))
+        total = sum(score.numel() for score in scores)
+        kept = keep_largest(scores, min(keep_count(total, density), sum(room)))
     else:
-        counts = layer_counts([tuple(score.shape) for score in scores], density, layout)
+        counts = _within(layer_counts([tuple(score.shape) for score in scores], density, layout), room)
         kept = [keep_largest([score], count)[0] for score, count in zip(scores, counts, strict=True)]
     for module, mask in zip(found.values(), kept, strict=True):
         masks.write_mask_(module, mask)
     masks.zero_masked_(net, optimizer)
+
+
+def _within(counts: list[int], room: list[int]) -> list[int]:
+    """Lower counts to what is present; layers with most room keep the difference, so that the sum stays exact.
+
+    Rounding by largest remainder may give a layer one weight more when the total falls (the Alabama paradox).
+    """
+    fitted = [min(count, limit) for count, limit in zip(counts, room, strict=True)]
+    for _ in range(min(sum(counts), sum(room)) - sum(fitted)):
+        spare = [limit - count for count, limit in zip(fitted, room, strict=True)]
+        fitted[spare.index(max(spare))] += 1
+    return fitted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,11 +15,11 @@ from sparsefire import masks
 from sparsefire.errors import UserError
 from sparsefire.sparsity import topology as parts
 from sparsefire.sparsity.gradual import GradualMagnitude
-from sparsefire.sparsity.rewinding import LearningRateRewinding
+from sparsefire.sparsity.rewinding import LearningRateRewinding, check_levels
 from sparsefire.sparsity.rigl import RigL
 from sparsefire.sparsity.sign_in import SignIn, add_factors
 from sparsefire.sparsity.topology import Topology
-from sparsefire.wiring import LAYOUTS
+from sparsefire.wiring import LAYOUTS, layer_counts
 from sparsefire.wiring.densities import keep_count
 
 Optimizer = torch.optim.Optimizer
@@ -119,9 +120,10 @@ def sparsify(
         method: a name in :func:`list_methods`.
         layout: how the density is shared out over layers: ``"erk"``, ``"balanced"``, ``"uniform"``, or ``"global"`` for
             methods that prune by magnitude; None takes the method's own.
-        optimizer: made from ``net.parameters()`` before this call; methods that move masks or factor weights need it. Masked
-            weights and their moments are then zero after each of its steps.
-        scheduler: for methods that rewind the learning rate.
+        optimizer: made from ``net.parameters()`` before this call; methods that move masks or factor weights need it.
+            Masked weights and their moments are then zero after each of its steps.
+        scheduler: of this optimizer; for methods that rewind the learning rate, and for ``sign-in`` where there is one
+            (its new factors follow the rate of their weights).
         steps: number of optimizer steps of the whole training, for methods with a schedule.
         rng: for random masks; see :func:`sparsefire.randomness.entropy`.
 
@@ -129,8 +131,9 @@ def sparsify(
         An object with ``step()``, ``state_dict()`` and ``load_state_dict()``.
 
     Raises:
-        UserError: a density outside (0, 1], an unknown name, a network without weights, a frozen, tied or already masked
-            layer, or something the method needs and was not given. The network is left as it was.
+        UserError: a density outside (0, 1] or below one weight per layer of a layout, an unknown name, a network
+            without weights, a frozen, tied, parametrised or already masked layer, or something the method needs and
+            was not given. The network is left as it was.
 
     >>> net = nn.Sequential(nn.Linear(20, 30), nn.ReLU(), nn.Linear(30, 5))
     >>> topology = sparsify(net, density=0.1, method="static", rng=0)
@@ -147,14 +150,18 @@ def sparsify(
             f"method {method!r} knows no layout {layout!r}.", came=repr(layout), expected=f"one of {', '.join(allowed)}"
         )
     found = parts.check_network(net)
-    size = sum(module.weight.numel() for module in found.values())  # type: ignore[operator,union-attr]
-    keep_count(size, density)
+    shapes = [tuple(module.weight.shape) for module in found.values()]  # type: ignore[arg-type]
+    keep_count(sum(map(math.prod, shapes)), density)
+    if layout != "global":
+        layer_counts(shapes, density, layout)  # raises now what a pruning would meet in mid-training
     if "optimizer" in chosen.needs or optimizer is not None:
         parts.check_optimizer(net, optimizer, method)
     if "steps" in chosen.needs:
         steps = parts.check_steps(steps, method)
-    if "scheduler" in chosen.needs and scheduler is None:
-        raise UserError(f"method {method!r} needs the scheduler.", expected="sparsify(..., scheduler=scheduler)")
+        if method == "lrr":
+            check_levels(density, steps)
+    if "scheduler" in chosen.needs or scheduler is not None:
+        parts.check_scheduler(scheduler, optimizer, method)
     topology = chosen.start(net, density, layout, optimizer, scheduler, steps, rng)
     if optimizer is not None:
         masks.keep_zero(net, optimizer)

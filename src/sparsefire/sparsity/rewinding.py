@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from sparsefire.errors import UserError
 from sparsefire.sparsity.magnitude import prune_by_magnitude
 from sparsefire.sparsity.topology import Topology
 
@@ -29,11 +30,25 @@ def levels_to(density: float, prune_rate: float = 0.2) -> int:
     return math.ceil(math.log(density) / math.log(1 - prune_rate) - 1e-9)
 
 
+def check_levels(density: float, steps: int) -> None:
+    """Raise when the training is too short to reach a density level by level.
+
+    >>> check_levels(0.1, steps=12)
+    """
+    needed = levels_to(density) + 1
+    if steps < needed:
+        raise UserError(
+            f"method 'lrr' needs {needed} levels for density {density:g}, one step each at least.",
+            came=f"steps={steps}",
+            expected=f"steps of {needed} or more",
+        )
+
+
 class LearningRateRewinding(Topology):
     """Train, prune the smallest weights, set optimizer and schedule back to their start, keep the weights; repeat.
 
-    ``steps`` is the whole training; it is divided evenly into ``levels + 1`` parts, the last one at the final density. The
-    scheduler given must be made for one part, ``steps // (levels + 1)`` steps (:meth:`level_steps`).
+    ``steps`` is the whole training; it is divided evenly into ``levels + 1`` parts, the last one at the final density.
+    The scheduler given must be made for one part, ``steps // (levels + 1)`` steps (:attr:`level_steps`).
 
     Args:
         net: a network with full masks.

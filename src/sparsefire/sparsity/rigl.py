@@ -6,6 +6,7 @@ U. Evci, T. Gale, J. Menick, P. S. Castro, E. Elsen, ICML 2020. arXiv:1911.11134
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -94,9 +95,10 @@ class RigL(Topology):
                 )
             count = int(mask.sum())
             moved = min(round(self.moves(self.steps_done) * count), mask.numel() - count)
-            low = torch.full((), -1.0, device=mask.device)
-            stay = keep_largest([torch.where(mask, module.weight.abs(), low)], count - moved)[0]  # type: ignore[operator,union-attr,arg-type]
-            grown = keep_largest([torch.where(stay, low, gradient.abs())], moved)[0]  # type: ignore[arg-type]
+            weight: Any = module.weight
+            low = -torch.ones(()).to(weight)  # below every magnitude
+            stay = keep_largest([torch.where(mask, weight.abs(), low)], count - moved)[0]
+            grown = keep_largest([torch.where(stay, low, gradient.abs())], moved)[0]
             masks.write_mask_(module, stay)  # dropped weights become zero before some of them return
             masks.write_mask_(module, stay | grown)
             fresh[name] = grown

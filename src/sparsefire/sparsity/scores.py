@@ -11,7 +11,8 @@ from torch import Tensor
 def keep_largest(scores: Sequence[Tensor], count: int) -> list[Tensor]:
     """Return bool masks that are True at exactly ``count`` of the largest scores, taken over all tensors together.
 
-    Among equal scores the earlier tensor wins, then the earlier position, so the result is the same everywhere.
+    Among equal scores the earlier tensor wins, then the earlier position, so the result is the same everywhere. NaN,
+    the mark of a training that diverged, ranks highest: the count stays exact.
 
     Args:
         scores: tensors of any shapes.
@@ -21,6 +22,7 @@ def keep_largest(scores: Sequence[Tensor], count: int) -> list[Tensor]:
     [tensor([True, True]), tensor([False,  True])]
     """
     flat = torch.cat([score.detach().reshape(-1) for score in scores])
+    flat = flat.nan_to_num(nan=torch.inf, posinf=torch.inf, neginf=-torch.inf) if flat.is_floating_point() else flat
     if not 0 <= count <= flat.numel():
         raise ValueError(f"count must lie between 0 and {flat.numel()}. Got {count}")
     kept = torch.zeros_like(flat, dtype=torch.bool)

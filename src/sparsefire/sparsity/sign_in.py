@@ -69,7 +69,7 @@ class SignIn(Topology):
     def update(self) -> None:
         if self.steps_done % self.every == 0 and self.steps_done <= self.last:
             for module in masks.layers(self.net).values():
-                masks.write_weight_(module, module.weight.detach().clone())  # type: ignore[operator,union-attr]
+                masks.write_weight_(module, module.weight.detach().clone())  # type: ignore[operator]
 
 
 def add_factors(
@@ -92,6 +92,9 @@ def add_factors(
 
 
 def _follow(scheduler: torch.optim.lr_scheduler.LRScheduler, group: dict[str, object]) -> None:
+    """Extend what a scheduler keeps per group; a sequence of schedulers keeps it in each of its parts."""
+    for part in getattr(scheduler, "_schedulers", ()):
+        _follow(part, group)
     position = next(i for i, g in enumerate(scheduler.optimizer.param_groups) if g is group)
     for name in ("base_lrs", "lr_lambdas", "_last_lr"):
         values = getattr(scheduler, name, None)

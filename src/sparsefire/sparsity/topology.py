@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from sparsefire import masks, randomness
 from sparsefire.errors import UserError
@@ -21,7 +22,8 @@ class Topology:
 
     Attributes:
         net: the masked network.
-        needs: what it asks of its surroundings, among ``"optimizer"``, ``"scheduler"``, ``"steps"``, ``"dense gradient"``.
+        needs: what it asks of its surroundings, among ``"optimizer"``, ``"scheduler"``, ``"steps"`` and
+            ``"dense gradient"``.
 
     >>> from sparsefire.sparsity import sparsify
     >>> topology = sparsify(nn.Linear(10, 10), density=0.1, rng=0)
@@ -44,7 +46,7 @@ class Topology:
         """Move the masks after step number ``self.steps_done``."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the plain numbers that, with the network's own state, resume the topology (masks travel with the net)."""
+        """Return the plain numbers that resume the topology, beside the state of the network, which holds the masks."""
         return {"steps_done": self.steps_done}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -61,6 +63,10 @@ def check_network(net: nn.Module) -> dict[str, nn.Module]:
             came=type(net).__name__,
             expected="at least one linear or convolutional layer",
         )
+    owners: dict[int, list[str]] = {}
+    for owner, module in net.named_modules():
+        for name, parameter in module.named_parameters(owner, recurse=False, remove_duplicate=False):
+            owners.setdefault(id(parameter), []).append(name)
     for name, module in found.items():
         if masks.mask_of(module) is not None:
             raise UserError(
@@ -69,7 +75,20 @@ def check_network(net: nn.Module) -> dict[str, nn.Module]:
                 expected="a plain network",
                 attempt="sf.bake(net) first",
             )
-        if not module.weight.requires_grad:  # type: ignore[union-attr]
+        if parametrize.is_parametrized(module, "weight"):
+            raise UserError(
+                f"the weight of layer {name!r} has a parametrisation of its own, such as a weight norm.",
+                came=", ".join(type(p).__name__ for p in module.parametrizations["weight"]),  # type: ignore[index]
+                expected="a plain weight",
+                attempt='torch.nn.utils.parametrize.remove_parametrizations(layer, "weight") first',
+            )
+        if len(owners[id(module.weight)]) > 1:
+            raise UserError(
+                f"the weight of layer {name!r} has more than one owner, which one mask cannot serve.",
+                came=" and ".join(owners[id(module.weight)]),
+                expected="a weight of its own for every layer",
+            )
+        if not module.weight.requires_grad:
             raise UserError(
                 f"layer {name!r} is frozen, and a mask that is learned or trained around needs its gradient.",
                 came="requires_grad=False",
@@ -91,6 +110,20 @@ def check_optimizer(net: nn.Module, optimizer: torch.optim.Optimizer | None, met
             expected="an optimizer made from the parameters of this network, before it is masked",
         )
     return optimizer
+
+
+def check_scheduler(
+    scheduler: torch.optim.lr_scheduler.LRScheduler | None, optimizer: torch.optim.Optimizer | None, method: str
+) -> None:
+    """Raise when the scheduler is missing or moves the rate of another optimizer."""
+    if scheduler is None:
+        raise UserError(f"method {method!r} needs the scheduler.", expected="sparsify(..., scheduler=scheduler)")
+    if optimizer is not None and getattr(scheduler, "optimizer", None) is not optimizer:
+        raise UserError(
+            "the scheduler moves the learning rate of another optimizer.",
+            came=type(scheduler).__name__,
+            expected="a scheduler made from the optimizer given",
+        )
 
 
 def check_steps(steps: int | None, method: str) -> int:

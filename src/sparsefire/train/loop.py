@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from sparsefire import masks, randomness
 from sparsefire.errors import UserError
-from sparsefire.rules import RULES, Rule
+from sparsefire.rules import RULES, ForwardGradient, Rule
 from sparsefire.sparsity import METHODS, sparsify
 from sparsefire.sparsity.rewinding import levels_to
 
@@ -111,7 +111,7 @@ def train(
         torch.random.default_generator.manual_seed(randomness.integer(rng, "dropout"))
         for epoch in range(1, epochs + 1):
             net.train()
-            total = 0.0
+            total, seen = 0.0, 0
             for block in batches.of(order):
                 loss = rule(net, loss_fn, rows[block], targets[block])
                 optimizer.step()
@@ -120,8 +120,9 @@ def train(
                     topology.step()
                 optimizer.zero_grad(set_to_none=True)
                 total += float(loss) * len(block)
+                seen += len(block)
             if watch is not None:
-                watch(epoch, net, total / len(rows))
+                watch(epoch, net, total / seen)
     net.eval()
     return masks.bake(net)
 
@@ -195,13 +196,13 @@ def _rule(training: Training, rng: Any) -> Rule:
     check_rule(training.rule, training.method)
     if training.rule == "forward-gradient":
         generator = torch.Generator().manual_seed(randomness.integer(rng, "directions"))
-        return RULES["forward-gradient"](directions=training.directions, generator=generator)
+        return ForwardGradient(directions=training.directions, generator=generator)
     return RULES[training.rule]()
 
 
 @dataclass(frozen=True)
 class _Batches:
-    """Row numbers in random order, cut into batches; a last batch of one row is left out (it has no batch statistics)."""
+    """Row numbers in random order, cut into batches; a last batch of one row, without batch statistics, is left out."""
 
     rows: int
     size: int

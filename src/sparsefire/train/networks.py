@@ -13,6 +13,7 @@ import copy
 import math
 from collections.abc import Callable
 from inspect import signature
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -97,8 +98,10 @@ def narrow(description: Description, weights: int, factory: Factory | nn.Module 
             came=str(description.get("name")),
             expected="a factory with a parameter width=1.0, the factor of its hidden widths",
         )
+    if weight_count(description, factory) <= weights:
+        return _scaled(description, 1.0)
     low, high = 0.0, 1.0
-    for _ in range(20):  # bisection on the common factor of all hidden widths
+    for _ in range(20 if description["kind"] == "factory" else 50):  # bisection on the common factor of hidden widths
         middle = (low + high) / 2
         if weight_count(_scaled(description, middle), factory) <= weights:
             low = middle
@@ -125,13 +128,13 @@ def weight_count(description: Description, factory: Factory | nn.Module | None =
     84480
     """
     if description["kind"] == "factory":
-        made = masks.layers(build(description, factory=factory)).values()
-        return sum(module.weight.numel() for module in made)  # type: ignore[operator,union-attr]
+        weights: list[Any] = [m.weight for m in masks.layers(build(description, factory=factory)).values()]
+        return sum(weight.numel() for weight in weights)
     if description["kind"] == "mlp":
         widths = description["widths"]
-        return sum(a * b for a, b in zip(widths, widths[1:], strict=False))
+        return sum(a * b for a, b in pairwise(widths))
     channels = [description["shape"][0], *description["channels"]]
-    convolutions = sum(9 * a * b for a, b in zip(channels, channels[1:], strict=False))
+    convolutions = sum(9 * a * b for a, b in pairwise(channels))
     return (
         convolutions + _flat_size(description) * description["hidden"] + description["hidden"] * description["outputs"]
     )
@@ -156,7 +159,7 @@ def _scaled(description: Description, factor: float) -> Description:
 
 def _mlp(widths: list[int]) -> nn.Sequential:
     layers: list[nn.Module] = [nn.Flatten()]
-    for position, (inputs, outputs) in enumerate(zip(widths, widths[1:], strict=False)):
+    for position, (inputs, outputs) in enumerate(pairwise(widths)):
         if position:
             layers.append(nn.ReLU())
         layers.append(skip_init(nn.Linear, inputs, outputs))

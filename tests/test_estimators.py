@@ -1,0 +1,208 @@
+"""Oracles: scikit-learn's own estimator checks, the stored network of the search, populations with a known answer."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import sparsefire as sf
+from sparsefire import SparseClassifier, SparseRegressor, UserError
+from sparsefire.data import problem_from_arrays
+
+# No check is expected to fail: an empty table, so that a new failure is a failure of the suite.
+EXPECTED_FAILURES: dict[str, str] = {}
+
+
+def blobs(rows=160, features=4, distance=3.0, rng=0):
+    """Two Gaussian classes, ``distance`` standard deviations apart along every feature."""
+    generator = np.random.default_rng(rng)
+    y = np.arange(rows) % 2
+    return generator.normal(size=(rows, features)) + distance * y[:, None], y
+
+
+@parametrize_with_checks(
+    [
+        SparseClassifier(density=0.5, hidden=[16], epochs=20, random_state=0),
+        SparseRegressor(density=0.5, hidden=[16], epochs=20, random_state=0),
+    ],
+    expected_failed_checks=lambda estimator: EXPECTED_FAILURES,
+)
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+def test_defaults_keep_a_tenth_of_the_weights():
+    X, y = blobs()
+    assert SparseClassifier().density == SparseRegressor().density == 0.1
+    model = SparseClassifier(hidden=[32], epochs=5, random_state=0).fit(X, y)
+    dense = 4 * 32 + 32 * 2
+    assert model.n_weights_ <= round(0.1 * dense) + 1
+    assert model.n_weights_ > 0
+
+
+def test_masked_weights_are_exactly_zero_and_counted():
+    X, y = blobs()
+    model = SparseClassifier(density=0.5, hidden=[16], epochs=3, random_state=0).fit(X, y)
+    weights = [layer.weight for layer in model.network_.modules() if isinstance(layer, torch.nn.Linear)]
+    assert model.n_weights_ == sum(int((w != 0).sum()) for w in weights) == round(0.5 * (4 * 16 + 16 * 2))
+
+
+@pytest.mark.parametrize("method", ["static", "sign-in", "gmp", "rigl", "lrr", "static/balanced"])
+def test_every_method_learns_what_is_easy(method):
+    X, y = blobs()
+    model = SparseClassifier(density=0.3, method=method, hidden=[32], epochs=10, random_state=0).fit(X, y)
+    assert model.score(X, y) > 0.95
+
+
+def test_dense_is_density_one():
+    X, y = blobs()
+    model = SparseClassifier(density=1, hidden=[8], epochs=3, random_state=0).fit(X, y)
+    assert model.n_weights_ == 4 * 8 + 8 * 2
+
+
+def test_labels_come_back_as_they_were_given():
+    X, y = blobs()
+    words = np.array(["no", "yes"])[y]
+    model = SparseClassifier(density=0.5, hidden=[8], epochs=10, random_state=0).fit(X, words)
+    assert set(model.predict(X)) == {"no", "yes"}
+    assert model.classes_.tolist() == ["no", "yes"]
+    chances = model.predict_proba(X)
+    np.testing.assert_allclose(chances.sum(axis=1), 1)
+    assert (model.classes_[chances.argmax(axis=1)] == model.predict(X)).all()
+
+
+def test_same_random_state_same_model_another_another():
+    X, y = blobs(distance=0.5)
+    first, again, other = (
+        SparseClassifier(density=0.5, hidden=[8], epochs=2, random_state=r).fit(X, y).predict_proba(X)
+        for r in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first - other).max() > 1e-3
+
+
+def test_global_random_state_is_left_alone():
+    X, y = blobs()
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002 - it is what is looked at
+    SparseClassifier(density=0.5, hidden=[8], epochs=2, random_state=1).fit(X, y)
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert (before[1] == np.random.get_state()[1]).all()  # noqa: NPY002
+
+
+def test_regression_is_in_the_units_of_the_target():
+    x = np.linspace(-1, 1, 200)[:, None]
+    y = 1e4 + 500 * x[:, 0] ** 2
+    model = SparseRegressor(density=0.5, hidden=[32], random_state=0).fit(x, y)
+    assert model.score(x, y) > 0.9
+    assert np.abs(model.predict(x) - y).max() < 250
+
+
+def test_a_constant_target_is_predicted():
+    X, _ = blobs()
+    assert SparseRegressor(density=0.5, hidden=[8], epochs=3, random_state=0).fit(X, np.full(160, 7.0)).predict(
+        X
+    ) == pytest.approx(7.0, abs=0.5)
+
+
+@pytest.mark.parametrize("density", [0, -0.1, 1.5, float("nan"), "some"])
+def test_a_density_that_is_none_is_refused(density):
+    X, y = blobs()
+    with pytest.raises(UserError, match="density"):
+        SparseClassifier(density=density, hidden=[8], epochs=1).fit(X, y)
+
+
+def test_a_method_that_is_none_is_refused():
+    X, y = blobs()
+    with pytest.raises(UserError, match="no method"):
+        SparseClassifier(method="magic", hidden=[8], epochs=1).fit(X, y)
+
+
+def test_fitted_models_are_pickled_whole():
+    X, y = blobs()
+    model = SparseClassifier(density=0.5, hidden=[8], epochs=2, random_state=0).fit(X, y)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict_proba(X), model.predict_proba(X))
+
+
+def test_auto_searches_and_keeps_the_evidence():
+    X, y = blobs(distance=1.5)
+    labels = np.array(["b", "a"])[y]
+    model = SparseClassifier(density="auto", hidden=[8], epochs=10, random_state=0).fit(X, labels)
+    assert model.verdict_["format"] == 1
+    assert model.verdict_["headline"]
+    assert model.score(X, labels) > 0.95
+    assert model.classes_.tolist() == ["a", "b"]
+    np.testing.assert_allclose(model.predict_proba(X).sum(axis=1), 1)
+    pickle.loads(pickle.dumps(model))
+    # The same object, refitted at a fixed density, forgets the preparation of the search.
+    model.set_params(density=0.5).fit(X + 100, labels)
+    assert model.score(X + 100, labels) > 0.95
+
+
+def test_auto_predicts_what_the_stored_model_predicts(monkeypatch):
+    """Features far from zero: a preparation rebuilt from rounded numbers would show here."""
+    X, y = blobs(distance=1.5)
+    X = X * np.array([1.0, 1e-3, 10.0, 0.5]) + np.array([0.0, 5.0, -3e4, 2e3])
+    kept = {}
+    real = sf.estimators.fit
+
+    def spy(*args, **options):
+        kept["result"] = real(*args, **options)
+        return kept["result"]
+
+    monkeypatch.setattr(sf.estimators, "fit", spy)
+    model = SparseClassifier(density="auto", hidden=[8], epochs=5, random_state=0).fit(X, y)
+    np.testing.assert_allclose(model.predict_proba(X), kept["result"].model.predict_proba(X), atol=1e-6)
+
+
+def test_auto_keeps_the_order_of_more_than_ten_classes():
+    """Codes 0 … 11 sorted as words would be 0, 1, 10, 11, 2 …"""
+    generator = np.random.default_rng(0)
+    y = np.arange(360) % 12
+    X = np.eye(12)[y] * 6 + generator.normal(size=(360, 12))
+    model = SparseClassifier(density="auto", hidden=[16], epochs=8, random_state=0).fit(X, y * 10)
+    assert model.score(X, y * 10) > 0.9
+
+
+def test_auto_regression():
+    generator = np.random.default_rng(0)
+    X = generator.normal(size=(160, 3))
+    y = 50 + 10 * X[:, 0] + generator.normal(size=160)
+    model = SparseRegressor(density="auto", hidden=[8], epochs=10, random_state=0).fit(X, y)
+    assert model.verdict_["data"]["task"] == "regression"
+    assert model.score(X, y) > 0.9
+
+
+def test_clone_keeps_parameters_only():
+    model = SparseClassifier(density=0.3, hidden=(8, 4), random_state=3)
+    assert clone(model).get_params() == model.get_params()
+
+
+def test_fit_returns_without_leaving_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    X, y = blobs()
+    result = sf.fit(X, y, effort="quick", densities=[0.5], folds=2, rounds=2, epochs=2, margin=0.3, hidden=[8], workers=1)
+    assert result.folder is None
+    assert result.report is None
+    assert list(tmp_path.iterdir()) == []
+    assert str(result) == result.verdict["headline"]
+    assert set(result.model.predict(X)) <= {"0", "1"}
+    problem = problem_from_arrays(X, y)
+    assert result.verdict["data"]["sha256"] == problem.sha256
+
+
+def test_a_model_that_is_no_network_is_refused():
+    X, y = blobs()
+    with pytest.raises(UserError, match="model is no network"):
+        sf.fit(X, y, model=3)
+
+
+@pytest.mark.parametrize("name", ["resnet", "no_such_module_:f", "json:no_such_name", "sys:path"])
+def test_a_factory_that_cannot_be_had_is_refused(name):
+    X, y = blobs()
+    with pytest.raises(UserError):
+        sf.fit(X, y, model=name)
