@@ -25,6 +25,20 @@ def blobs(rows=160, features=4, distance=3.0, rng=0):
     return generator.normal(size=(rows, features)) + distance * y[:, None], y
 
 
+@pytest.fixture
+def found(monkeypatch):
+    """Make the searches of ``density="auto"`` small, and return what each of them found."""
+    results = []
+    real = sf.estimators.fit
+
+    def small(*args, **options):
+        results.append(real(*args, densities=[0.5], folds=2, rounds=2, margin=0.1, **options))
+        return results[-1]
+
+    monkeypatch.setattr(sf.estimators, "fit", small)
+    return results
+
+
 @parametrize_with_checks(
     [
         SparseClassifier(density=0.5, hidden=[16], epochs=20, random_state=0),
@@ -104,9 +118,8 @@ def test_regression_is_in_the_units_of_the_target():
 
 def test_a_constant_target_is_predicted():
     X, _ = blobs()
-    assert SparseRegressor(density=0.5, hidden=[8], epochs=3, random_state=0).fit(X, np.full(160, 7.0)).predict(
-        X
-    ) == pytest.approx(7.0, abs=0.5)
+    model = SparseRegressor(density=0.5, hidden=[8], epochs=60, random_state=0).fit(X, np.full(160, 7.0))
+    assert model.predict(X) == pytest.approx(7.0, abs=0.2)
 
 
 @pytest.mark.parametrize("density", [0, -0.1, 1.5, float("nan"), "some"])
@@ -128,11 +141,11 @@ def test_fitted_models_are_pickled_whole():
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict_proba(X), model.predict_proba(X))
 
 
-def test_auto_searches_and_keeps_the_evidence():
-    X, y = blobs(distance=1.5)
+def test_auto_searches_and_keeps_the_evidence(found):
+    X, y = blobs(distance=3)
     labels = np.array(["b", "a"])[y]
     model = SparseClassifier(density="auto", hidden=[8], epochs=10, random_state=0).fit(X, labels)
-    assert model.verdict_["format"] == 1
+    assert model.verdict_ is found[0].verdict
     assert model.verdict_["headline"]
     assert model.score(X, labels) > 0.95
     assert model.classes_.tolist() == ["a", "b"]
@@ -143,23 +156,18 @@ def test_auto_searches_and_keeps_the_evidence():
     assert model.score(X + 100, labels) > 0.95
 
 
-def test_auto_predicts_what_the_stored_model_predicts(monkeypatch):
+def test_auto_predicts_what_the_stored_model_predicts(found):
     """Features far from zero: a preparation rebuilt from rounded numbers would show here."""
     X, y = blobs(distance=1.5)
     X = X * np.array([1.0, 1e-3, 10.0, 0.5]) + np.array([0.0, 5.0, -3e4, 2e3])
-    kept = {}
-    real = sf.estimators.fit
-
-    def spy(*args, **options):
-        kept["result"] = real(*args, **options)
-        return kept["result"]
-
-    monkeypatch.setattr(sf.estimators, "fit", spy)
     model = SparseClassifier(density="auto", hidden=[8], epochs=5, random_state=0).fit(X, y)
-    np.testing.assert_allclose(model.predict_proba(X), kept["result"].model.predict_proba(X), atol=1e-6)
+    chances = model.predict_proba(X)
+    stored = found[0].model
+    stored.network.float()
+    np.testing.assert_allclose(chances, stored.predict_proba(X), atol=1e-5)
 
 
-def test_auto_keeps_the_order_of_more_than_ten_classes():
+def test_auto_keeps_the_order_of_more_than_ten_classes(found):
     """Codes 0 … 11 sorted as words would be 0, 1, 10, 11, 2 …"""
     generator = np.random.default_rng(0)
     y = np.arange(360) % 12
@@ -168,7 +176,7 @@ def test_auto_keeps_the_order_of_more_than_ten_classes():
     assert model.score(X, y * 10) > 0.9
 
 
-def test_auto_regression():
+def test_auto_regression(found):
     generator = np.random.default_rng(0)
     X = generator.normal(size=(160, 3))
     y = 50 + 10 * X[:, 0] + generator.normal(size=160)
@@ -185,7 +193,9 @@ def test_clone_keeps_parameters_only():
 def test_fit_returns_without_leaving_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     X, y = blobs()
-    result = sf.fit(X, y, effort="quick", densities=[0.5], folds=2, rounds=2, epochs=2, margin=0.3, hidden=[8], workers=1)
+    result = sf.fit(
+        X, y, effort="quick", densities=[0.5], folds=2, rounds=2, epochs=2, margin=0.3, hidden=[8], workers=1
+    )
     assert result.folder is None
     assert result.report is None
     assert list(tmp_path.iterdir()) == []

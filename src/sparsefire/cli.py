@@ -178,7 +178,8 @@ def _guarded(run: Callable[..., Any]) -> int:
     except Exception as error:
         if not hasattr(error, "format_message"):  # what typer raises for wrong options
             raise
-        sys.stderr.write(f"error: {error.format_message()}\n  try       sparsefire --help\n")
+        expected = "the options that --help lists"
+        sys.stderr.write(f"error: {error.format_message()}\n  expected  {expected}\n  try       sparsefire --help\n")
         return 2
 
 

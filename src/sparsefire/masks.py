@@ -272,6 +272,8 @@ def bake(net: nn.Module) -> nn.Module:
         if masked is not None:
             parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
             weight: Any = module.weight
+            for other in [name for name in module._parameters if name != "weight"]:  # the order of a plain twin
+                module._parameters[other] = module._parameters.pop(other)
             weight.data.masked_fill_(~masked.mask, 0.0)  # 0 · w is −0 for a negative w and NaN for one that diverged
             for key, hook in list(module._load_state_dict_pre_hooks.items()):
                 if getattr(hook, "hook", hook) is _accept_dense:

@@ -29,6 +29,24 @@ def workers_available() -> int:
     return max(1, min(allowed, int(joblib.cpu_count())))
 
 
+def checked_workers(workers: int | None) -> int:
+    """Return the number of workers, :func:`workers_available` for None, or raise when it is no count.
+
+    >>> checked_workers(3)
+    3
+    """
+    if workers is None:
+        workers = workers_available()
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+        raise UserError(
+            "the number of workers is not a positive whole number.",
+            came=repr(workers),
+            expected=f"1 to about {workers_available()} on this machine",
+            attempt=f"workers={workers_available()}",
+        )
+    return workers
+
+
 def run_all(
     function: Callable[[Any], Any],
     jobs: Sequence[Any],
@@ -60,15 +78,7 @@ def run_all(
     >>> sorted(run_all(abs, [-2, 3], workers=1))
     [(0, 2), (1, 3)]
     """
-    if workers is None:
-        workers = workers_available()
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-        raise UserError(
-            "the number of workers is not a positive whole number.",
-            came=repr(workers),
-            expected=f"1 to about {workers_available()} on this machine",
-            attempt=f"workers={workers_available()}",
-        )
+    workers = checked_workers(workers)
     jobs = list(jobs)
     return _here(function, jobs, progress) if workers == 1 else _in_workers(function, jobs, workers, progress)
 

@@ -142,12 +142,18 @@ def _fan(
     height: float,
     label: str,
 ) -> Markup:
-    left, right, top, bottom = 46.0, width - 58.0, 10.0, height - 46.0
+    right, top, bottom = width - 58.0, 10.0, height - 46.0
     low, high = float(np.quantile(off, 0.002)), float(np.quantile(off, 0.998))
     low, high = min(low, *lines[0.1]), max(high, *lines[0.9])
     pad = 0.08 * (high - low) or 1.0
     low, high = min(low, 0.0) - pad, max(high, 0.0) + pad
     start, end = float(at.min()), float(at.max())
+    step = svg.nice_step(high - low, 5)
+    heights = {
+        value: figures.fixed(value, svg.step_decimals(step), plus=True) if value else "0"
+        for value in svg.ticks(low, high, 5)
+    }
+    left = max(46.0, 12.0 + max(svg.width_of(shown) for shown in heights.values()))
 
     def x(value: float) -> float:
         return left + (value - start) / (end - start) * (right - left)
@@ -156,10 +162,8 @@ def _fan(
         return bottom - (min(max(value, low), high) - low) / (high - low) * (bottom - top)
 
     parts: list[Markup] = []
-    step = svg.nice_step(high - low, 5)
-    for value in svg.ticks(low, high, 5):
+    for value, shown in heights.items():
         parts.append(svg.line(left, y(value), right, y(value), "hair" if value else "zero-line"))
-        shown = figures.fixed(value, svg.step_decimals(step), plus=True) if value else "0"
         parts.append(svg.text(left - 8, y(value) + 4, shown, "soft", anchor="end"))
     most = 6 if width > 500 else 3
     step = svg.nice_step(end - start, most)

@@ -77,7 +77,7 @@ def section(verdict: Mapping[str, Any], group: Mapping[str, Any]) -> GroupSectio
     lines = tuple(_line(row, axis, margin, score, whole=row is whole) for row in rows)
     classes = list(data.get("classes") or ())
     positive = f"{data['target']} = {classes[1]}" if len(classes) == 2 else ""
-    missed = bool(positive) and any(row.get("missed") for row in group["rows"])
+    missed = bool(positive) and any(row.get("missed") and row.get("false_alarm") for row in group["rows"])
     level = group.get("level")
     joint = ""
     if level and len(group["rows"]) > 1:
@@ -136,8 +136,14 @@ def whole_row(verdict: Mapping[str, Any], group: Mapping[str, Any]) -> Row | Non
 
 def _line(row: Row, axis: forest.Domain, margin: float, score: str, *, whole: bool) -> GroupLine:
     sign, class_ = _VERDICTS.get(row["verdict"], ("", "soft"))
-    estimate, lower, upper = row["difference"]
-    decimals = figures.decimals_to_tell([lower], margin, score)
+    told = ("–", "")  # too few rows to say
+    if row["difference"] is not None:
+        estimate, lower, upper = row["difference"]
+        decimals = figures.decimals_to_tell([lower], margin, score)
+        told = (
+            figures.difference(estimate, score, decimals=decimals),
+            figures.difference_interval(lower, upper, score, decimals=decimals),
+        )
     kind = "filled" if row["verdict"] == "within the margin" else "hollow"
     base = row.get("base_rate")
     return GroupLine(
@@ -149,18 +155,17 @@ def _line(row: Row, axis: forest.Domain, margin: float, score: str, *, whole: bo
         dense=_value(row["dense"], score),
         chosen=_value(row["chosen"], score),
         missed=_share(row.get("missed")),
-        difference=(
-            figures.difference(estimate, score, decimals=decimals),
-            figures.difference_interval(lower, upper, score, decimals=decimals),
-        ),
+        difference=told,
         sign=sign,
         word=row["verdict"],
         word_class=class_,
-        forest=forest.row((estimate, lower, upper), axis, margin, score, class_=f"{kind} blue", width=_PLOT),
+        forest=forest.row(row["difference"], axis, margin, score, class_=f"{kind} blue", width=_PLOT),
     )
 
 
-def _value(interval: Sequence[float], score: str) -> tuple[str, str]:
+def _value(interval: Sequence[float] | None, score: str) -> tuple[str, str]:
+    if interval is None:
+        return "–", ""
     return figures.score_value(interval[0], score), figures.score_interval(interval[1], interval[2], score)
 
 
@@ -172,7 +177,10 @@ def _share(interval: Sequence[float] | None) -> tuple[str, str]:
 
 
 def _marks(rows: Sequence[Row], whole: Row | None, score: str, kind: str, width: float) -> Markup:
-    """Dense and chosen as two marks per group."""
+    """Dense and chosen as two marks per group; groups that are too small for a score have none."""
+    rows = [row for row in rows if row["dense"] is not None and row["chosen"] is not None]
+    if not rows:
+        return Markup("")
     factor = figures.scale(score)
     names = [svg.shorten(row["name"], 14) for row in rows]
     left, right = max(svg.width_of(name) for name in names) + 14, width - 16

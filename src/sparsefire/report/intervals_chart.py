@@ -52,7 +52,7 @@ def rows_to_draw(verdict: Mapping[str, Any]) -> list[Interval]:
     else:
         ended = closest(verdict) if verdict["state"] == "nothing-passed" else find(verdict, kind="linear")
         if ended is not None and ended["difference"] is not None:
-            rows.append(_of(ended, f"{at_density(ended)}, {development} rows", "grey", False))
+            rows.append(_of(ended, at_density(ended), "grey", False))  # the evidence beside it says how many rows
     test = verdict.get("confirmation")
     if test:
         passed = bool(test["passed"]) and verdict["state"] in ("confirmed", "no-network-needed")
@@ -109,11 +109,14 @@ def _row(
     y = top + 42
     bound = row.upper if row.guess else row.lower
     shift, shown, _ = figures.told(row.estimate, bound, margin, score)
+    told = f"{shift}, at {'most' if row.guess else 'least'} {shown}"
+    room = sides[1] - sides[0] - svg.width_of(told) - 14
+    label = next(
+        cut for size in range(30, 0, -1) if svg.width_of(cut := svg.shorten(row.label, size)) <= room or size == 1
+    )
     parts = [
-        svg.text(sides[0], top + 18, svg.shorten(row.label, 30), "ink"),
-        svg.text(
-            sides[1] - 6, top + 18, f"{shift}, at {'most' if row.guess else 'least'} {shown}", "ink", anchor="end"
-        ),
+        svg.text(sides[0], top + 18, label, "ink"),
+        svg.text(sides[1] - 6, top + 18, told, "ink", anchor="end"),
         svg.line(x(-margin), y - 14, x(-margin), y + 14, "margin-line"),
         svg.line(x(0), y - 14, x(0), y + 14, "zero-line"),
         svg.line(x(row.lower), y, x(row.upper), y, f"bar {row.colour}"),

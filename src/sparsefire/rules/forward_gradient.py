@@ -126,11 +126,12 @@ def _update_statistics(net: nn.Module, x: Any) -> None:
 
 @contextmanager
 def _frozen_statistics(net: nn.Module) -> Iterator[None]:
-    found = _with_statistics(net)
-    for module in found:
-        module.track_running_stats = False
+    """Take the running statistics away: an instance norm would move them even when told not to track."""
+    held = [(module, module.running_mean, module.running_var) for module in _with_statistics(net)]
+    for module, _, _ in held:
+        module.track_running_stats, module.running_mean, module.running_var = False, None, None
     try:
         yield
     finally:
-        for module in found:
-            module.track_running_stats = True
+        for module, mean, variance in held:
+            module.track_running_stats, module.running_mean, module.running_var = True, mean, variance

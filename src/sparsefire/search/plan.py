@@ -23,7 +23,7 @@ METHODS_BY_EFFORT = {
     "thorough": ("gmp", "lrr", "rigl", "sign-in", "static", "static/balanced"),
 }
 DENSITIES_BY_EFFORT = {
-    "quick": (0.1, 0.05, 0.02),
+    "quick": (0.3, 0.1, 0.03),
     "standard": (0.5, 0.2, 0.1, 0.05, 0.02, 0.01),
     "thorough": (0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01),
 }
@@ -32,6 +32,7 @@ ROUNDS_BY_EFFORT = {"quick": 5, "standard": 5, "thorough": 10}  # quick: 3 from 
 RATES_BY_EFFORT = {"quick": 1, "standard": 3, "thorough": 4}
 BUDGET_BY_EFFORT = {"quick": 150.0, "standard": 1800.0, "thorough": 14400.0}  # seconds on two workers
 BOOSTING_ROWS_BY_EFFORT = {"quick": 10_000, "standard": 50_000, "thorough": None}
+BOOSTING_HISTOGRAMS = 200_000  # features × outputs × trees that are affordable in every fold
 RATE_FACTORS = (1.0, 1 / 3, 3.0, 0.1)
 PATIENCE = 3.0
 PER_STEP, PER_WEIGHT = 0.8e-3, 7.3e-11  # seconds per step; per step, weight and row of the batch: one thread, 2020s CPU
@@ -55,6 +56,7 @@ class Plan:
         level: one-sided error level of the whole walk.
         rule, directions: how networks learn.
         boosting_rows: at most this many rows train the boosting yardstick.
+        boosting_trees: rounds of boosting, fewer (each with a higher rate) where many features meet many classes.
     """
 
     effort: str
@@ -72,6 +74,7 @@ class Plan:
     rule: str
     directions: int
     boosting_rows: int | None
+    boosting_trees: int
 
     def settings(self) -> dict[str, Any]:
         """Return the plan as plain values."""
@@ -112,6 +115,7 @@ def make_plan(
     features: int,
     test_rows: int,
     *,
+    outputs: int = 1,
     methods: Sequence[str] | None = None,
     densities: Sequence[float] | None = None,
     margin: float | None = None,
@@ -129,6 +133,7 @@ def make_plan(
     Args:
         effort: ``"quick"``, ``"standard"`` or ``"thorough"``.
         rows, features, test_rows: size of the development rows, of a prepared row, of the test set.
+        outputs: classes if there are more than two, else 1.
         max_folds: as many folds as the data allow (sites, clusters), or None.
 
     Raises:
@@ -145,7 +150,7 @@ def make_plan(
         folds = 10 if small and not slow else 3 if effort == "quick" and rows >= 20_000 else 5
     folds = min(folds, max_folds) if max_folds else folds
     if epochs is None:
-        usual, quick = (40, 16) if small else (15, 9) if rows < 20_000 else (8, 5)
+        usual, quick = (40, 16) if small else (15, 12) if rows < 20_000 else (8, 5)
         epochs = quick if effort == "quick" else usual
         epochs = epochs * 6 if slow else epochs
     if margin is None and retain is None:
@@ -170,6 +175,7 @@ def make_plan(
         rule=rule,
         directions=16,
         boosting_rows=BOOSTING_ROWS_BY_EFFORT[effort],
+        boosting_trees=max(20, min(100, BOOSTING_HISTOGRAMS // (features * outputs))) if effort != "thorough" else 100,
     )
 
 
@@ -208,7 +214,7 @@ def cost(plan: Plan, candidate: Candidate, rows: int, features: int, outputs: in
         return 2e-9 * rows * features * max(1, outputs) * 60 * (1 + TUNING * _tries(plan)) + 0.01
     if candidate.kind == "boosting":
         used = min(rows, plan.boosting_rows or rows)
-        return 0.3 + 100 * outputs * (1e-3 + 4e-9 * used * features)
+        return 0.3 + plan.boosting_trees * outputs * (1e-3 + 6e-5 * features + 4e-9 * used * features)
     training = plan.training(candidate, rows)
     weights = target_weights(dense_weights, candidate) if candidate.kind == "narrow" else dense_weights
     steps = training.total_epochs() * math.ceil(rows / plan.batch)

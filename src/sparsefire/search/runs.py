@@ -97,7 +97,7 @@ def settings_of(study: Study, job: Job) -> dict[str, Any]:
     rows = study.problem.rows
     own: dict[str, Any] = {"rates": plan.rates}
     if job.candidate.kind == "boosting":
-        own["rows"] = plan.boosting_rows
+        own |= {"rows": plan.boosting_rows, "trees": plan.boosting_trees}
     elif job.candidate.kind != "linear":
         training = plan.training(job.candidate, rows)
         own |= {
@@ -195,7 +195,7 @@ def fit(study: Study, job: Job, train_rows: np.ndarray, watched_rows: np.ndarray
     y, scale = _targets(problem, train_rows)
     where = randomness.integer(study.rng, "run", job.candidate.id, job.round, job.fold)
     if job.candidate.kind == "boosting":
-        model = fit_boosting(x, y, task=problem.task, rng=where, rows=plan.boosting_rows)
+        model = fit_boosting(x, y, task=problem.task, rng=where, rows=plan.boosting_rows, trees=plan.boosting_trees)
         return Fitted(None, model, None, preparation, scale, None, None, [], x.shape[1:])
     factor = _best_factor(study, job, train_rows, where) if plan.rates > 1 else 1.0
     if job.candidate.kind == "linear":

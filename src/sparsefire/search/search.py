@@ -21,7 +21,7 @@ from torch import nn
 from sparsefire import randomness
 from sparsefire.data import Problem
 from sparsefire.errors import UserError
-from sparsefire.parallel import TimeLeft, run_all, workers_available
+from sparsefire.parallel import TimeLeft, checked_workers, run_all
 from sparsefire.search import selection
 from sparsefire.search.candidates import (
     BOOSTING,
@@ -51,8 +51,8 @@ from sparsefire.statistics.power import planned_power
 from sparsefire.studies import Store, canonical, key_of
 from sparsefire.studies.files import write_through
 from sparsefire.train import weight_count
-from sparsefire.train.loop import check_rule
-from sparsefire.train.networks import Factory, can_be_narrow
+from sparsefire.train.loop import check_rule, outputs_of
+from sparsefire.train.networks import Factory, build, can_be_narrow
 
 Listener = Callable[[str, dict[str, Any]], None]
 SETTINGS_FILE = "settings.json"
@@ -118,24 +118,24 @@ def search(
     """
     started = time.perf_counter()
     tell = listen or _silent
-    workers = workers_available() if workers is None else workers
+    workers = checked_workers(workers)
     study, keep = _study(problem, request, factory)
     folder = Path(out)
     asked = _asked(study, request)
     stored_plan = _check_folder(folder, asked)
     development, test = test_split(study)
     fold_rows(study, 0)  # raises before anything is written when the rows cannot be split so often
-    store = Store(folder / "runs")
+    x_shape, outputs = _prepared_shape(study, development)
+    _try_network(study, x_shape, outputs)
+    dense_weights = weight_count(describe(study.base, x_shape, outputs), study.factory)
     if stored_plan is not None:
         study = replace(study, plan=stored_plan)
     else:
-        _write_settings(folder, asked, study.plan)
-
-    x_shape, outputs = _prepared_shape(study, development)
-    dense_weights = weight_count(describe(study.base, x_shape, outputs), study.factory)
+        _write_settings(folder, asked, None)  # first of all, so that what follows is known as ours if we are killed
+    store = Store(folder / "runs")
     worker = _Worker(study, store, workers, tell)
     if stored_plan is None:
-        study = _after_pilot(study, worker, keep, len(development), x_shape, outputs, dense_weights, workers)
+        study = _after_pilot(study, worker, keep, len(development), x_shape, outputs, dense_weights)
         _write_settings(folder, asked, study.plan)
         worker.study = study
     plan = study.plan
@@ -254,7 +254,7 @@ def _study(problem: Problem, request: Request, factory: Factory | nn.Module | No
     empty = make_plan(request.effort, 1, 1, 1, epochs=1)
     first = Study(problem, empty, {"kind": "mlp", "hidden": []}, rng, factory)
     development, test = test_split(first)
-    shape, _ = _prepared_shape(first, development)
+    shape, outputs = _prepared_shape(first, development)
     base = architecture(request.model, len(development), shape, request.hidden, request.rule)
     if base["kind"] == "factory" and factory is None:
         raise UserError(
@@ -266,6 +266,7 @@ def _study(problem: Problem, request: Request, factory: Factory | nn.Module | No
         len(development),
         int(np.prod(shape)),
         len(test),
+        outputs=outputs if outputs > 2 else 1,
         methods=_able(methods, request),
         densities=densities,
         margin=request.margin,
@@ -329,13 +330,12 @@ def _check_folder(folder: Path, asked: dict[str, Any]) -> Plan | None:
         return None
     if not folder.is_dir():
         raise UserError(f"{folder} is a file.", came=f"--out {folder}", expected="a folder, or a name that is free")
-    if not any(folder.iterdir()):
-        return None
+    if all(path.name.startswith(f".{SETTINGS_FILE}.") for path in folder.iterdir()):
+        return None  # nothing, or what was left by a search that was killed while it wrote its settings
     came = f"--out {folder}, not empty"
     try:
         stored = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
-        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored["plan"].items()}
-        plan = Plan(**fields)
+        plan = None if stored["plan"] is None else _stored_plan(stored["plan"])
         other = f"{stored['asked']['data']}, target {stored['asked']['target']}"
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise UserError(
@@ -355,12 +355,43 @@ def _check_folder(folder: Path, asked: dict[str, Any]) -> Plan | None:
     return plan
 
 
-def _write_settings(folder: Path, asked: dict[str, Any], plan: Plan) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"asked": asked, "plan": plan.settings()}, indent=1, ensure_ascii=False)
+def _stored_plan(stored: dict[str, Any]) -> Plan:
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
+    return Plan(**fields)
+
+
+def _write_settings(folder: Path, asked: dict[str, Any], plan: Plan | None) -> None:
+    """Write what was asked for, and the plan once the pilot has settled it."""
+    settings = {"asked": asked, "plan": None if plan is None else plan.settings()}
+    text = json.dumps(settings, indent=1, ensure_ascii=False)
     unnamed = folder / f".{SETTINGS_FILE}.{os.getpid()}"
-    write_through(unnamed, text.encode())
-    os.replace(unnamed, folder / SETTINGS_FILE)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_through(unnamed, text.encode())
+        os.replace(unnamed, folder / SETTINGS_FILE)
+    except OSError as error:
+        raise UserError(
+            f"{folder} cannot be written.",
+            came=f"--out {folder}: {error.strerror or error}",
+            expected="a folder of yours",
+        ) from error
+
+
+def _try_network(study: Study, shape: tuple[int, ...], outputs: int) -> None:
+    """Build the dense network once and show it two empty rows, before anything is written or trained."""
+    network = build(describe(study.base, shape, outputs), rng=0, factory=study.factory)
+    own = study.base["kind"] == "factory"
+    expected = f"a network that takes [rows, {', '.join(map(str, shape))}] and returns [rows, {outputs}]"
+    try:
+        found = outputs_of(network, np.zeros((2, *shape), np.float32)).shape
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise UserError(
+            "the network cannot take the prepared rows.", came=str(error).splitlines()[0], expected=expected
+        ) from error
+    if own and found != (2, outputs):
+        raise UserError(
+            "the network does not return what the target needs.", came=f"[rows, {found[1]}]", expected=expected
+        )
 
 
 def _prepared_shape(study: Study, development: np.ndarray) -> tuple[tuple[int, ...], int]:
@@ -379,9 +410,11 @@ def _after_pilot(
     shape: tuple[int, ...],
     outputs: int,
     dense_weights: int,
-    workers: int,
 ) -> Study:
-    """Do the first run of dense; cut the plan if this machine would need several times the budget."""
+    """Do the first run of dense; cut the plan if two workers on this machine would need several times the budget.
+
+    Two, however many there are: the plan, and with it the result, must not depend on the number of workers.
+    """
     plan, features = study.plan, int(np.prod(shape))
     in_fold = round(rows * (1 - 1 / plan.folds))
     pilot = Job(DENSE, 0, 0)
@@ -395,7 +428,7 @@ def _after_pilot(
     # Only a machine that is much slower than the model of costs counts: small runs start with overheads of their own.
     slower = measured / model if measured > 4 * model + 2 else 1.0
     worker.done = 0
-    return replace(study, plan=cut(plan, total * slower / workers / BUDGET_BY_EFFORT[plan.effort], keep))
+    return replace(study, plan=cut(plan, total * slower / 2 / BUDGET_BY_EFFORT[plan.effort], keep))
 
 
 def _plan_event(

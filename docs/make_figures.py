@@ -1,0 +1,282 @@
+"""Draw every picture of the documentation: from a run folder, the table of the benchmark, and measured.json.
+
+The table of methods in sparse-training.md is written too.
+
+Usage: python docs/make_figures.py runs/digits     (what `make demo` leaves behind)
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from markupsafe import Markup
+
+from sparsefire.report import curves_chart, errors_chart, intervals_chart, size_chart, svg, wiring_chart
+from sparsefire.report.run_folder import load_network, read_curves, read_verdict
+from sparsefire.sparsity import list_methods
+from sparsefire.statistics import wilson
+
+HERE = Path(__file__).parent
+IMAGES = HERE / "images"
+PAGE = 860.0
+
+
+@dataclass(frozen=True)
+class Line:
+    """One named series: points (x, y, low, high), a colour class, and whether dots or a plain line are drawn."""
+
+    name: str
+    points: Sequence[tuple[float, float, float, float]]
+    colour: str
+    shape: str = "circle"
+    dots: bool = True
+
+
+def style() -> Markup:
+    """Return the report's own style for pictures, in light colours, so that a picture can stand alone."""
+    css = files("sparsefire.report").joinpath("templates/page.css").read_text(encoding="utf-8")
+    colours = re.search(r":root \{.*?\}", css, re.DOTALL)
+    shapes = re.search(r"^svg text \{.*?(?=^@media)", css, re.DOTALL | re.MULTILINE)
+    assert colours is not None and shapes is not None, "page.css has colours first and shapes before its first @media"
+    font = "svg { font-family: system-ui, 'Segoe UI', Helvetica, Arial, sans-serif; background: #fff; }"
+    return Markup("<style>{}</style>").format(Markup(f"{colours[0]}\n{font}\n{shapes[0]}"))
+
+
+def save(name: str, drawn: Markup, pad: int = 16) -> None:
+    """Write one picture with its style and some room around it."""
+
+    def widen(found: re.Match[str]) -> str:
+        width, height = (float(value) + 2 * pad for value in found.groups())
+        box = f"{-pad} {-pad} {svg.number(width)} {svg.number(height)}"
+        size = f'width="{svg.number(width)}" height="{svg.number(height)}"'
+        return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}" {size}'
+
+    text, count = re.subn(r'^<svg viewBox="0 0 ([\d.]+) ([\d.]+)" width="[^"]+" height="[^"]+"', widen, str(drawn))
+    assert count == 1, name
+    head, rest = text.split(">", 1)
+    (IMAGES / f"{name}.svg").write_text(f"{head}>{style()}{rest}\n", encoding="utf-8")
+
+
+def chart(
+    lines: Sequence[Line],
+    *,
+    x_ticks: Sequence[float],
+    y_ticks: Sequence[float],
+    x_title: str,
+    y_title: str,
+    label: str,
+    show_x: Callable[[float], str],
+    show_y: Callable[[float], str],
+    log_y: bool = False,
+    height: float = 300.0,
+) -> Markup:
+    """Return a line chart with a logarithmic x axis, whiskers, and names at the right end of the lines."""
+    left, top, right, bottom = 52.0, 26.0, PAGE - 190.0, height - 44.0
+
+    def x(value: float) -> float:
+        low, high = math.log(x_ticks[0]), math.log(x_ticks[-1])
+        return left + 14 + (math.log(value) - low) / (high - low) * (right - left - 28)
+
+    def y(value: float) -> float:
+        scale = math.log if log_y else float
+        low, high = scale(y_ticks[0]), scale(y_ticks[-1])
+        return bottom - (scale(max(value, y_ticks[0])) - low) / (high - low) * (bottom - top)
+
+    parts = [svg.text(0, 10, y_title, "soft")]
+    for value in y_ticks:
+        parts += [svg.line(left, y(value), right, y(value), "hair")]
+        parts += [svg.text(left - 8, y(value) + 4, show_y(value), "soft", anchor="end")]
+    for value in x_ticks:
+        parts += [svg.text(x(value), bottom + 18, show_x(value), "soft", anchor="middle")]
+    parts.append(svg.text((left + right) / 2, height - 4, x_title, "soft", anchor="middle"))
+    ends = _apart([(y(line.points[-1][1]), line) for line in lines])
+    for at, line in ends:
+        dash = " dash" if line.shape == "square" else ""
+        parts.append(svg.path([(x(p[0]), y(p[1])) for p in line.points], f"bar thin{dash} {line.colour}"))
+        for px, py, low, high in line.points if line.dots else ():
+            parts.append(svg.line(x(px), y(low), x(px), y(high), f"bar whisker {line.colour}"))
+            parts.append(svg.mark(x(px), y(py), line.shape, f"filled {line.colour}", size=4))
+        words = {"blue": "blue-text", "warm": "warm-text"}.get(line.colour, "soft" if line.colour == "grey" else "")
+        parts.append(svg.text(right + 8, at + 4, line.name, words))
+    return svg.picture(parts, width=PAGE, height=height, label=label)
+
+
+def _apart(spots: list[tuple[float, Line]], room: float = 16.0) -> list[tuple[float, Line]]:
+    """Move labels apart that would overlap."""
+    placed: list[tuple[float, Line]] = []
+    for at, line in sorted(spots, key=lambda spot: spot[0]):
+        placed.append((max(at, placed[-1][0] + room) if placed else at, line))
+    return placed
+
+
+def report_pictures(run: Path) -> None:
+    """Draw the pictures of the report of a run."""
+    verdict, curves, network = read_verdict(run), read_curves(run / "results.parquet"), load_network(run)
+    save("size", size_chart.draw(verdict, width=PAGE, height=360.0))
+    save("intervals", intervals_chart.draw(verdict, width=400.0))
+    save("curves", curves_chart.draw(verdict, curves, width=620.0, columns=3))
+    if network is not None and network.layers is not None and len(network.layers) > 1:
+        drawn = wiring_chart.draw(network.layers, network.feature_names, network.classes, target="")
+        save("wiring", drawn.wide)
+    if verdict["errors"].get("confusion"):
+        classes = [str(name) for name in verdict["data"]["classes"]]
+        save("errors", errors_chart.confusion(verdict["errors"]["confusion"], classes).wide)
+
+
+CASES = {
+    "cls fix": "fixed random weights",
+    "cls cut": "inputs left out",
+    "cls eq": "equal learners",
+    "reg drop": "regression, R²",
+    "heavy cut": "heavy tails, R²",
+    "knn": "nearest neighbours",
+    "tree": "trees",
+    "auc cut": "rare class, AUC",
+    "grouped cut": "repeated rows",
+    "bad starts": "bad initialisations",
+}
+
+
+def false_pass_rows(page: str) -> list[tuple[str, int, float, float, str]]:
+    """Read the first table of decision_level.md: name, data sets, our rate, the naive rate (percent), kept or warned."""
+    rows = []
+    for text in page.split("## Power")[0].splitlines():
+        cells = [cell.strip() for cell in text.strip("|").split("|")]
+        if len(cells) != 12 or not cells[1].replace(",", "").isdigit() or "squared error" in cells[0]:
+            continue
+        name, sets = cells[0].split(" (")[0], int(cells[1].replace(",", ""))
+        rows.append((name, sets, float(cells[2].split()[0]), float(cells[5]), cells[3]))
+    return rows
+
+
+def false_passes() -> Markup:
+    """Draw how often a network that is worse by exactly the margin passes: our bound and the usual one."""
+    rows = false_pass_rows((HERE / "decision_level.md").read_text(encoding="utf-8"))
+    rows.sort(key=lambda row: (row[4] == "warned", int(re.findall(r"\d+", row[0])[0])))
+    left, top, step, right = 264.0, 44.0, 23.0, PAGE - 20.0
+    bottom = top + step * len(rows)
+
+    def x(percent: float) -> float:
+        return left + percent / 50.0 * (right - left)
+
+    parts = [svg.text(x(5), 12, "promised: at most 5%", "blue-text")]
+    parts.append(svg.line(x(5), 20, x(5), bottom, "margin-line"))
+    for tick in range(0, 51, 10):
+        parts.append(svg.line(x(tick), top - 8, x(tick), bottom, "hair"))
+        parts.append(svg.text(x(tick), bottom + 18, f"{tick}%", "soft", anchor="middle"))
+    for number, (name, sets, ours, naive, kept) in enumerate(rows):
+        y = top + step * (number + 0.5)
+        digits = re.findall(r"\d+", name)
+        words = CASES[re.split(r" \d", name)[0]]
+        words += ", 20 rounds" if "M 20" in name else f", {int(digits[0]):,} rows"
+        words += " (warned)" if kept == "warned" else ""
+        parts.append(svg.text(left - 12, y + 4, words, "soft" if kept == "warned" else "", anchor="end"))
+        for rate, colour, shape in ((naive, "warm", "square"), (ours, "blue", "circle")):
+            _, low, high = wilson(round(rate / 100 * sets), sets)
+            parts.append(svg.line(x(100 * low), y, x(100 * high), y, f"bar whisker {colour}"))
+            parts.append(svg.mark(x(rate), y, shape, f"filled {colour}", size=4))
+    parts.append(svg.mark(x(24), 8, "circle", "filled blue", size=4))
+    parts.append(svg.text(x(24) + 10, 12, "sparsefire", "blue-text"))
+    parts.append(svg.mark(x(33), 8, "square", "filled warm", size=4))
+    parts.append(svg.text(x(33) + 10, 12, "usual cross-validation bound", "warm-text"))
+    parts.append(svg.text((left + right) / 2, bottom + 38, "networks passed that are worse by exactly the margin", "soft",
+                          anchor="middle"))  # fmt: skip
+    label = "False passes: sparsefire's bound stays near or below 5%, the usual bound lies between 7% and 44%"
+    return svg.picture(parts, width=PAGE, height=bottom + 44, label=label)
+
+
+def learning_rates(measured: Sequence[dict[str, Any]]) -> Markup:
+    """Draw accuracy against learning rate."""
+    named = {"dense": ("dense", "ink", "circle"), "gmp": ("gmp, density 0.02", "blue", "circle"),
+             "static": ("static, density 0.02", "warm", "square")}  # fmt: skip
+    lines = []
+    for method, (name, colour, shape) in named.items():
+        rows = [row for row in measured if row["method"] == method]
+        points = [(r["rate"], sum(r["scores"]) / len(r["scores"]), min(r["scores"]), max(r["scores"])) for r in rows]
+        lines.append(Line(name, points, colour, shape))
+    return chart(
+        lines, x_ticks=(1e-3, 3e-3, 1e-2, 3e-2), y_ticks=(0.4, 0.6, 0.8, 1.0), x_title="learning rate (log scale)",
+        y_title="accuracy on held-out digits; whiskers: lowest and highest of three splits",
+        label="Sparse networks need a higher learning rate than dense ones", show_x=lambda v: f"{v:g}",
+        show_y=lambda v: f"{100 * v:.0f}%",
+    )  # fmt: skip
+
+
+def forward_gradient(measured: Sequence[dict[str, Any]]) -> Markup:
+    """Draw the measured relative variance of forward gradients and the formula."""
+    lines = []
+    for active, colour, shape in zip(sorted({row["active"] for row in measured}), ("blue", "warm"), ("circle", "square"),
+                                     strict=True):  # fmt: skip
+        rows = [row for row in measured if row["active"] == active]
+        points = [
+            (r["directions"], r["relative_variance"], r["relative_variance"] - 2 * r["error"],
+             r["relative_variance"] + 2 * r["error"]) for r in rows
+        ]  # fmt: skip
+        theory = [(r["directions"], (active - 1) / r["directions"], 0.0, 0.0) for r in rows]
+        lines.append(Line(f"{active} active weights", points, colour, shape))
+        lines.append(Line("", theory, "grey", dots=False))
+    return chart(
+        lines, x_ticks=(1, 4, 16, 64), y_ticks=(1, 10, 100, 1000), x_title="directions K (log scale)",
+        y_title="E|g − ∇L|² / |∇L|²: marks are measured (± 2 errors of the mean), grey lines are (N − 1)/K",
+        label="The measured relative variance follows (N − 1)/K", show_x=lambda v: f"{v:g}",
+        show_y=lambda v: f"{v:,.0f}", log_y=True,
+    )  # fmt: skip
+
+
+def estimators(measured: Sequence[dict[str, Any]]) -> Markup:
+    """Draw the held-out accuracy of SparseClassifier against its number of weights."""
+
+    def point(row: dict[str, Any]) -> tuple[float, float, float, float]:
+        value, spread = mean(row["scores"]), stdev(row["scores"])
+        return row["weights"], value, value - spread, value + spread
+
+    sparse = sorted(point(row) for row in measured if row["model"] == "SparseClassifier")
+    linear = next(point(row) for row in measured if row["model"] == "logistic regression")
+    lines = [Line("SparseClassifier", sparse, "blue"), Line("logistic regression", [linear], "ink", "diamond")]
+    return chart(
+        lines, x_ticks=(10, 100, 1_000, 10_000, 100_000), y_ticks=(0.9, 0.92, 0.94, 0.96, 0.98, 1.0),
+        x_title="weights (log scale)", y_title="accuracy on held-out rows of breast_cancer, mean ± standard deviation of ten splits",
+        label="Accuracy of SparseClassifier against its number of weights", show_x=lambda v: f"{v:,.0f}",
+        show_y=lambda v: f"{100 * v:.0f}%",
+    )  # fmt: skip
+
+
+def write_methods_table() -> None:
+    """Write the table of methods into the page on sparse training."""
+    page = HERE / "sparse-training.md"
+    table = list_methods()
+    lines = ["| " + " | ".join(table.columns) + " |", "|" + "---|" * len(table.columns)]
+    lines += ["| " + " | ".join(str(cell) or "–" for cell in row) + " |" for row in table.itertuples(index=False)]
+    head, rest = page.read_text(encoding="utf-8").split("<!-- methods -->\n")
+    tail = rest.split("<!-- end of methods -->")[1]
+    text = "\n".join([f"{head}<!-- methods -->", *lines, f"<!-- end of methods -->{tail}"])
+    page.write_text(text, encoding="utf-8")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Draw everything."""
+    if len(arguments) != 1:
+        print(__doc__)
+        return 2
+    IMAGES.mkdir(exist_ok=True)
+    measured = json.loads((HERE / "measured.json").read_text(encoding="utf-8"))
+    write_methods_table()
+    report_pictures(Path(arguments[0]))
+    save("false-passes", false_passes())
+    save("learning-rates", learning_rates(measured["learning_rates"]))
+    save("forward-gradient", forward_gradient(measured["forward_gradient_variance"]))
+    save("estimators", estimators(measured["estimator_scores"]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,497 @@
+"""Oracles: the masks contract (exact zeros, plain torch twins that never saw a mask), and hand-written matrices."""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from sparsefire import masks
+from sparsefire.errors import UserError
+from sparsefire.sparsity import METHODS, Topology, sparsify
+
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "sgd": lambda p: torch.optim.SGD(p, lr=0.05),
+    "momentum": lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9, weight_decay=0.01),
+    "nesterov": lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9, nesterov=True, foreach=True),
+    "adam": lambda p: torch.optim.Adam(p, lr=0.01),
+    "amsgrad": lambda p: torch.optim.Adam(p, lr=0.01, amsgrad=True, weight_decay=0.1),
+    "adamw": lambda p: torch.optim.AdamW(p, lr=0.01, weight_decay=0.1),
+    "adamw fused": lambda p: torch.optim.AdamW(p, lr=0.01, weight_decay=0.1, fused=True),
+    "sgd fused": lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9, weight_decay=0.1, fused=True),
+}
+
+
+def plain(rng: int = 0) -> nn.Sequential:
+    """A network with every kind of layer that has weights, and some that stay dense."""
+    net = nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(64, 12), nn.Tanh(),
+        nn.Linear(12, 3),
+    )  # fmt: skip
+    generator = torch.Generator().manual_seed(rng)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)
+    return net
+
+
+def batch(number: int) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(1000 + number)
+    return torch.randn(8, 1, 4, 4, generator=generator), torch.randint(0, 3, (8,), generator=generator)
+
+
+def made(method: str, kind: str = "adamw", density: float = 0.3, steps: int = 40) -> tuple:
+    net = plain()
+    optimizer = OPTIMIZERS[kind](net.parameters())
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0)
+    topology = sparsify(net, density, method, optimizer=optimizer, scheduler=scheduler, steps=steps, rng=0)
+    return net, optimizer, scheduler, topology
+
+
+def train(net: nn.Module, optimizer: torch.optim.Optimizer, topology: Topology, numbers: range) -> Iterator[int]:
+    for number in numbers:
+        x, y = batch(number)
+        nn.functional.cross_entropy(net(x), y).backward()
+        optimizer.step()
+        yield number
+        topology.step()
+        optimizer.zero_grad()
+
+
+def nonzero_outside(net: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+    """Count entries outside the masks that are not exactly zero, in weights and in all per-weight state."""
+    count = 0
+    for parameter, mask in masks.active(net).items():
+        if mask is not None:
+            state = optimizer.state.get(parameter, {}).values()
+            held = [parameter, *(v for v in state if isinstance(v, Tensor) and v.shape == parameter.shape)]
+            count += sum(int((value[~mask] != 0).sum()) for value in held)
+    return count
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+@pytest.mark.parametrize("method", METHODS)
+def test_weights_and_moments_outside_the_mask_are_zero_after_every_step(method: str, kind: str) -> None:
+    net, optimizer, _, topology = made(method, kind)
+    for _ in train(net, optimizer, topology, range(40)):
+        assert nonzero_outside(net, optimizer) == 0
+    assert nonzero_outside(net, optimizer) == 0  # and after the last move of the masks
+    assert any(mask is not None and not mask.all() for mask in masks.active(net).values())
+    total = 36 + 64 * 12 + 36
+    assert sum(int(mask.sum()) for mask in masks.masks(net).values()) == round(0.3 * total)
+
+
+def test_the_hook_is_what_keeps_them_zero() -> None:
+    """A dense gradient without the hook does move absent weights, so the test above can fail."""
+    net = plain()
+    sparsify(net, 0.3, rng=0)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+    masks.mask_of(net[4]).dense_gradient = True
+    x, y = batch(0)
+    nn.functional.cross_entropy(net(x), y).backward()
+    optimizer.step()
+    assert nonzero_outside(net, optimizer) > 0
+    masks.zero_masked_(net, optimizer)
+    assert nonzero_outside(net, optimizer) == 0
+
+
+def test_moments_from_before_the_masks_do_not_survive() -> None:
+    net = plain()
+    optimizer = torch.optim.AdamW(net.parameters(), lr=0.01)
+    x, y = batch(0)
+    nn.functional.cross_entropy(net(x), y).backward()
+    optimizer.step()
+    topology = sparsify(net, 0.3, optimizer=optimizer, rng=0)
+    for _ in train(net, optimizer, topology, range(3)):
+        assert nonzero_outside(net, optimizer) == 0
+
+
+def test_grown_weights_start_at_zero_with_zero_moments() -> None:
+    net, optimizer, _, topology = made("rigl", "adam", steps=40)
+    topology.every, grown = 4, 0
+    topology._ask_for_gradient()
+    for number in range(20):
+        before = {name: mask.clone() for name, mask in masks.masks(net).items()}
+        list(train(net, optimizer, topology, range(number, number + 1)))
+        for name, mask in masks.masks(net).items():
+            new = mask & ~before[name]
+            parameter = masks.layers(net)[name].parametrizations["weight"].original
+            grown += int(new.sum())
+            assert not parameter[new].any()
+            assert not optimizer.state[parameter]["exp_avg"][new].any()
+            assert not optimizer.state[parameter]["exp_avg_sq"][new].any()
+    assert grown > 0
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_optimizer_keeps_the_very_same_parameters(method: str) -> None:
+    net = plain()
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0)
+    before = list(net.parameters())
+    topology = sparsify(net, 0.5, method, optimizer=optimizer, scheduler=scheduler, steps=30, rng=0)
+    list(train(net, optimizer, topology, range(30)))
+    held = [p for group in optimizer.param_groups for p in group["params"]]
+    now = list(net.parameters())
+    assert all(any(a is b for b in now) for a in before)
+    assert all(any(a is b for b in held) for a in now)
+    assert len(now) == len(held) == len(before) + (3 if method == "sign-in" else 0)
+    masks.bake(net)
+    assert all(a is b for a, b in zip(before, net.parameters(), strict=True))
+
+
+def test_a_masked_layer_computes_with_mask_times_weight_and_so_does_its_gradient() -> None:
+    layer = nn.Linear(3, 2)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]))
+        layer.bias.zero_()
+    mask = torch.tensor([[True, False, True], [False, True, False]])
+    masks.attach_(layer, mask)
+    out = layer(torch.tensor([[1.0, 10.0, 100.0]]))
+    assert out.tolist() == [[301.0, 50.0]]
+    out.sum().backward()
+    assert layer.parametrizations.weight.original.grad.tolist() == [[1.0, 0.0, 100.0], [0.0, 10.0, 0.0]]
+
+
+# --- states -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_dense_checkpoint_loads_strictly_and_keeps_the_mask() -> None:
+    dense, net = plain(1), plain(2)
+    sparsify(net, 0.3, rng=0)
+    before = {name: mask.clone() for name, mask in masks.masks(net).items()}
+    state = dense.state_dict()
+    kept = {name: value.clone() for name, value in state.items()}
+    assert str(net.load_state_dict(state, strict=True)) == "<All keys matched successfully>"
+    for name, layer in masks.layers(net).items():
+        assert torch.equal(masks.masks(net)[name], before[name])
+        assert torch.equal(layer.weight, dense.get_submodule(name).weight * before[name])
+        assert torch.equal(layer.parametrizations.weight.original, layer.weight)
+    assert all(torch.equal(state[name], kept[name]) for name in kept)  # the caller's dictionary is untouched
+    assert set(state) == set(kept)
+
+
+def test_a_dense_checkpoint_loads_into_products_with_their_balance() -> None:
+    dense, net = plain(1), plain(2)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    sparsify(net, 0.3, "sign-in", optimizer=optimizer, steps=10, rng=0)
+    net.load_state_dict(dense.state_dict(), strict=True)
+    for name, layer in masks.layers(net).items():
+        mask = masks.masks(net)[name]
+        torch.testing.assert_close(layer.weight, dense.get_submodule(name).weight * mask, rtol=1e-6, atol=1e-7)
+
+
+def test_a_dense_checkpoint_of_another_shape_is_refused() -> None:
+    net = nn.Sequential(nn.Linear(4, 3))
+    sparsify(net, 0.5, rng=0)
+    with pytest.raises(RuntimeError, match="weight"):
+        net.load_state_dict({"0.weight": torch.zeros(3, 5), "0.bias": torch.zeros(3)})
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_dense_state_loads_strictly_into_the_dense_twin(method: str) -> None:
+    net, optimizer, _, topology = made(method)
+    list(train(net, optimizer, topology, range(40)))
+    twin = plain(5)
+    twin.load_state_dict(masks.dense_state_dict(net), strict=True)
+    x, _ = batch(77)
+    net.eval(), twin.eval()
+    torch.testing.assert_close(twin(x), net(x), rtol=1e-6, atol=1e-6)
+    for name, mask in masks.masks(net).items():
+        assert not twin.get_submodule(name).weight[~mask].any()
+
+
+def test_the_dense_state_of_other_parametrised_modules_is_kept() -> None:
+    net = nn.ModuleDict({"e": torch.nn.utils.parametrizations.weight_norm(nn.Embedding(5, 4)), "l": nn.Linear(4, 2)})
+    twin = copy.deepcopy(net)
+    sparsify(net, 0.5, rng=0)
+    twin.load_state_dict(masks.dense_state_dict(net), strict=True)
+    assert torch.equal(twin["e"].weight, net["e"].weight)
+    assert torch.equal(twin["l"].weight, net["l"].weight)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_masked_state_survives_the_disk_and_brings_its_masks(method: str, tmp_path: Path) -> None:
+    net, optimizer, scheduler, topology = made(method)
+    list(train(net, optimizer, topology, range(17)))
+    state = {
+        "net": net.state_dict(), "optimizer": optimizer.state_dict(), "scheduler": scheduler.state_dict(),
+        "topology": topology.state_dict(),
+    }  # fmt: skip
+    torch.save(state, tmp_path / "run.pt")
+    again, optimizer2, scheduler2, topology2 = made(method)
+    with torch.no_grad():
+        for parameter in again.parameters():
+            parameter.add_(1.0)
+    stored = torch.load(tmp_path / "run.pt", weights_only=True)
+    again.load_state_dict(stored["net"], strict=True)
+    optimizer2.load_state_dict(stored["optimizer"])
+    scheduler2.load_state_dict(stored["scheduler"])
+    topology2.load_state_dict(stored["topology"])
+    list(train(net, optimizer, topology, range(17, 40)))
+    list(train(again, optimizer2, topology2, range(17, 40)))  # resumed: the same run to the last bit
+    for a, b in zip(net.state_dict().values(), again.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_stored_masks_are_bool_and_stored_once() -> None:
+    net = plain()
+    dense = {name: value.dtype for name, value in net.state_dict().items()}
+    sparsify(net, 0.3, rng=0)
+    state = net.state_dict()
+    assert [v.dtype for k, v in state.items() if "parametrizations" in k and not k.endswith("original")] == (
+        [torch.bool] * 3
+    )
+    assert len(state) == len(dense) + 3
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_deepcopy_after_a_forward_is_independent(method: str) -> None:
+    net, optimizer, _, topology = made(method)
+    list(train(net, optimizer, topology, range(3)))
+    net.eval()
+    x, y = batch(9)
+    nn.functional.cross_entropy(net(x), y).backward()
+    other = copy.deepcopy(net)
+    expected = net(x).detach().clone()
+    assert torch.equal(other(x), expected)
+    before = {name: mask.clone() for name, mask in masks.masks(net).items()}
+    for layer in masks.layers(other).values():
+        masks.write_mask_(layer, torch.zeros_like(masks.mask_of(layer).mask))
+    assert torch.equal(net(x), expected)
+    assert all(torch.equal(mask, before[name]) for name, mask in masks.masks(net).items())
+    other.load_state_dict(plain(3).state_dict(), strict=True)  # the loading hook belongs to the copy
+    assert masks.density(other) == 0.0
+    assert torch.equal(net(x), expected)
+
+
+def test_functional_call_sees_other_values_through_the_mask() -> None:
+    net = nn.Sequential(nn.Linear(4, 3, bias=False))
+    sparsify(net, 0.5, rng=0)
+    mask = masks.masks(net)["0"]
+    other = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(2, 4, generator=torch.Generator().manual_seed(1))
+    (name,) = dict(net.named_parameters())
+    before = net[0].weight.clone()
+    out = torch.func.functional_call(net, {name: other}, (x,))
+    assert torch.equal(out, x @ (other * mask).T)
+    assert torch.equal(net[0].weight, before)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_other_precisions_stay_what_they_are(dtype: torch.dtype) -> None:
+    net = nn.Sequential(nn.Linear(6, 5)).to(dtype)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+    topology = sparsify(net, 0.5, "rigl", optimizer=optimizer, steps=10, rng=0)
+    for _ in range(5):
+        out = net(torch.ones(2, 6, dtype=dtype))
+        assert out.dtype is dtype
+        out.square().sum().backward()
+        optimizer.step(), topology.step(), optimizer.zero_grad()
+        assert nonzero_outside(net, optimizer) == 0
+    net.to(torch.float32)  # a later change of precision takes the mask along
+    assert net(torch.ones(2, 6)).dtype is torch.float32
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+
+MASK = torch.tensor([[True, False, True, False], [False, True, False, True]])
+OTHER = torch.tensor([[True, True, False, False], [False, False, True, True]])
+
+
+def test_write_weight_passes_through_the_mask() -> None:
+    layer = nn.Linear(4, 2, bias=False)
+    before = layer.weight
+    masks.write_weight_(layer, torch.arange(8.0).view(2, 4))
+    assert layer.weight.tolist() == [[0.0, 1.0, 2.0, 3.0], [4.0, 5.0, 6.0, 7.0]]
+    masks.attach_(layer, MASK)
+    masks.write_weight_(layer, torch.arange(8.0).view(2, 4) + 1)
+    expected = [[1.0, 0.0, 3.0, 0.0], [0.0, 6.0, 0.0, 8.0]]
+    assert layer.weight.tolist() == expected
+    assert layer.parametrizations.weight.original is before
+    assert before.tolist() == expected
+
+
+def test_write_mask_empties_what_leaves_and_what_comes() -> None:
+    layer = nn.Linear(4, 2, bias=False)
+    masks.write_weight_(layer, torch.arange(8.0).view(2, 4) + 1)
+    masks.attach_(layer, MASK)
+    masks.write_mask_(layer, OTHER)
+    assert layer.weight.tolist() == [[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 8.0]]
+    assert torch.equal(masks.mask_of(layer).mask, OTHER)
+    assert torch.equal(MASK, torch.tensor([[True, False, True, False], [False, True, False, True]]))  # not aliased
+    layer(torch.ones(1, 4)).sum().backward()
+    assert torch.equal(layer.parametrizations.weight.original.grad, OTHER.float())
+
+
+def test_write_mask_and_attach_say_what_is_wrong() -> None:
+    layer = nn.Linear(4, 2)
+    with pytest.raises(UserError, match="no mask"):
+        masks.write_mask_(layer, MASK)
+    with pytest.raises(UserError, match="shape"):
+        masks.attach_(layer, MASK.T)
+    with pytest.raises(TypeError, match="bool"):
+        masks.attach_(layer, MASK.float())
+    assert type(layer) is nn.Linear
+    masks.attach_(layer, MASK)
+    with pytest.raises(UserError, match="masked already"):
+        masks.attach_(layer, MASK)
+
+
+def test_clear_moments_touches_only_what_is_new() -> None:
+    layer = nn.Linear(4, 2, bias=False)
+    optimizer = torch.optim.Adam(layer.parameters(), lr=0.1)
+    masks.attach_(layer, torch.ones(2, 4, dtype=torch.bool))
+    layer(torch.ones(1, 4)).sum().backward()
+    optimizer.step()
+    state = optimizer.state[layer.parametrizations.weight.original]
+    before = {name: value.clone() for name, value in state.items()}
+    masks.clear_moments_(layer, optimizer, {"": MASK})
+    for name in ("exp_avg", "exp_avg_sq"):
+        assert torch.equal(state[name], torch.where(MASK, 0.0, before[name]))
+        assert before[name].all()
+    assert state["step"] == before["step"]
+
+
+def test_bake_gives_a_plain_module_with_exact_positive_zeros() -> None:
+    net, optimizer, _, topology = made("gmp")
+    list(train(net, optimizer, topology, range(40)))
+    x, _ = batch(5)
+    net.eval()
+    expected = net(x).detach()
+    found = {name: mask.clone() for name, mask in masks.masks(net).items()}
+    assert masks.bake(net) is net
+    assert [type(m) for m in net] == [type(m) for m in plain()]
+    assert set(net.state_dict()) == set(plain().state_dict())
+    assert torch.equal(net(x), expected)
+    assert masks.masks(net) == {}
+    for name, mask in found.items():
+        weight = net.get_submodule(name).weight
+        assert torch.equal(weight != 0, mask)
+        assert not torch.signbit(weight[~mask]).any()
+    net.load_state_dict(plain(3).state_dict())
+    assert torch.equal(net[4].weight, plain(3)[4].weight)
+
+
+def test_bake_turns_the_zeros_of_a_diverged_network_into_zeros() -> None:
+    layer = nn.Linear(4, 2, bias=False)
+    masks.attach_(layer, MASK)
+    with torch.no_grad():
+        layer.parametrizations.weight.original.fill_(float("nan"))
+    masks.bake(layer)
+    assert torch.equal(layer.weight.isnan(), MASK)
+    assert not layer.weight[~MASK].any()
+
+
+def test_after_bake_the_optimizer_trains_a_dense_network() -> None:
+    net = nn.Sequential(nn.Linear(6, 5, bias=False))
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    sparsify(net, 0.2, optimizer=optimizer, rng=0)
+    masks.bake(net)
+    x = torch.ones(3, 6)
+    expected = net[0].weight.detach() - 0.1 * torch.full((5, 6), 3.0)
+    net(x).sum().backward()
+    optimizer.step()
+    torch.testing.assert_close(net[0].weight, expected)
+    assert masks.density(net) == 1.0
+
+
+def test_after_bake_another_mask_rules_alone() -> None:
+    net = nn.Sequential(nn.Linear(20, 20))
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    sparsify(net, 0.2, optimizer=optimizer, rng=0)
+    masks.bake(net)
+    sparsify(net, 0.2, optimizer=optimizer, rng=1)
+    net(torch.ones(3, 20)).square().sum().backward()
+    optimizer.step()
+    assert torch.equal(net[0].weight != 0, masks.masks(net)["0"])
+
+
+def test_density_counts_masks_where_there_are_some_and_values_elsewhere() -> None:
+    net = nn.Sequential(nn.Linear(4, 2), nn.BatchNorm1d(2), nn.Linear(2, 2))
+    with torch.no_grad():
+        net[2].weight.copy_(torch.tensor([[0.0, 1.0], [2.0, 0.0]]))
+    masks.attach_(net[0], torch.zeros(2, 4, dtype=torch.bool))
+    assert masks.density(net) == 2 / 12
+    with pytest.raises(UserError, match="no linear"):
+        masks.density(nn.ReLU())
+
+
+def test_active_lists_every_parameter_once() -> None:
+    net = plain()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    sparsify(net, 0.3, "sign-in", optimizer=optimizer, steps=10, rng=0)
+    found = masks.active(net)
+    assert {id(p) for p in found} == {id(p) for p in net.parameters()}
+    assert sum(mask is not None for mask in found.values()) == 6  # three weights, three factors
+    assert all(mask is None or mask.shape == p.shape for p, mask in found.items())
+
+
+# --- two processes ----------------------------------------------------------------------------------------------------
+
+WORKER = """
+import sys
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+from sparsefire import masks
+from sparsefire.sparsity import sparsify
+
+rank, method, place = int(sys.argv[1]), "rigl", sys.argv[2]
+torch.set_num_threads(1)
+dist.init_process_group("gloo", init_method=f"file://{place}/meet", rank=rank, world_size=2)
+generator = torch.Generator().manual_seed(0)
+net = nn.Sequential(nn.Linear(12, 16), nn.ReLU(), nn.Linear(16, 3))
+with torch.no_grad():
+    for p in net.parameters():
+        p.copy_(torch.randn(p.shape, generator=generator) * 0.3)
+optimizer = torch.optim.AdamW(net.parameters(), lr=0.01)
+topology = sparsify(net, 0.25, method, optimizer=optimizer, steps=40, rng=0)
+topology.every = 3
+topology._ask_for_gradient()
+start = {k: v.clone() for k, v in masks.masks(net).items()}
+parallel = DistributedDataParallel(net)
+data = torch.Generator().manual_seed(100 + rank)
+local = 0.0
+for _ in range(30):
+    x, y = torch.randn(16, 12, generator=data), torch.randint(0, 3, (16,), generator=data)
+    local += float(x.sum())
+    nn.functional.cross_entropy(parallel(x), y).backward()
+    optimizer.step(), topology.step(), optimizer.zero_grad()
+torch.save({"net": net.state_dict(), "start": start, "local": local}, f"{place}/rank{rank}.pt")
+dist.destroy_process_group()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no distributed")
+def test_two_processes_keep_identical_masks_while_their_data_differ(tmp_path: Path) -> None:
+    script = tmp_path / "worker.py"
+    script.write_text(textwrap.dedent(WORKER))
+    surroundings = {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "PATH": "", "HOME": str(tmp_path)}
+    running = [
+        subprocess.Popen(
+            [sys.executable, str(script), str(rank), str(tmp_path)],
+            env=surroundings, stderr=subprocess.PIPE, text=True,
+        )
+        for rank in (0, 1)
+    ]  # fmt: skip
+    try:
+        errors = [process.communicate(timeout=120)[1] for process in running]
+    finally:
+        for process in running:
+            process.kill()
+    assert [process.returncode for process in running] == [0, 0], "\n".join(errors)
+    one, two = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1))
+    assert one["local"] != two["local"]
+    for name, value in one["net"].items():
+        assert torch.equal(value, two["net"][name]), name
+    assert any(not torch.equal(one["net"][f"{k}.parametrizations.weight.0.mask"], v) for k, v in one["start"].items())
