@@ -46,7 +46,8 @@ def style() -> Markup:
     css = files("sparsefire.report").joinpath("templates/page.css").read_text(encoding="utf-8")
     colours = re.search(r":root \{.*?\}", css, re.DOTALL)
     shapes = re.search(r"^svg text \{.*?(?=^@media)", css, re.DOTALL | re.MULTILINE)
-    assert colours is not None and shapes is not None, "page.css has colours first and shapes before its first @media"
+    assert colours is not None, "page.css begins with its colours"
+    assert shapes is not None, "page.css has its shapes before the rules for narrow screens"
     font = "svg { font-family: system-ui, 'Segoe UI', Helvetica, Arial, sans-serif; background: #fff; }"
     return Markup("<style>{}</style>").format(Markup(f"{colours[0]}\n{font}\n{shapes[0]}"))
 
@@ -147,7 +148,7 @@ CASES = {
 
 
 def false_pass_rows(page: str) -> list[tuple[str, int, float, float, str]]:
-    """Read the first table of decision_level.md: name, data sets, our rate, the naive rate (percent), kept or warned."""
+    """Read the first table of decision_level.md: name, data sets, our rate, the usual one (percent), kept or warned."""
     rows = []
     for text in page.split("## Power")[0].splitlines():
         cells = [cell.strip() for cell in text.strip("|").split("|")]
@@ -188,8 +189,8 @@ def false_passes() -> Markup:
     parts.append(svg.text(x(24) + 10, 12, "sparsefire", "blue-text"))
     parts.append(svg.mark(x(33), 8, "square", "filled warm", size=4))
     parts.append(svg.text(x(33) + 10, 12, "usual cross-validation bound", "warm-text"))
-    parts.append(svg.text((left + right) / 2, bottom + 38, "networks passed that are worse by exactly the margin", "soft",
-                          anchor="middle"))  # fmt: skip
+    title = "networks passed that are worse by exactly the margin"
+    parts.append(svg.text((left + right) / 2, bottom + 38, title, "soft", anchor="middle"))
     label = "False passes: sparsefire's bound stays near or below 5%, the usual bound lies between 7% and 44%"
     return svg.picture(parts, width=PAGE, height=bottom + 44, label=label)
 
@@ -214,8 +215,8 @@ def learning_rates(measured: Sequence[dict[str, Any]]) -> Markup:
 def forward_gradient(measured: Sequence[dict[str, Any]]) -> Markup:
     """Draw the measured relative variance of forward gradients and the formula."""
     lines = []
-    for active, colour, shape in zip(sorted({row["active"] for row in measured}), ("blue", "warm"), ("circle", "square"),
-                                     strict=True):  # fmt: skip
+    looks = (("blue", "circle"), ("warm", "square"))
+    for active, (colour, shape) in zip(sorted({row["active"] for row in measured}), looks, strict=True):
         rows = [row for row in measured if row["active"] == active]
         points = [
             (r["directions"], r["relative_variance"], r["relative_variance"] - 2 * r["error"],
@@ -244,7 +245,8 @@ def estimators(measured: Sequence[dict[str, Any]]) -> Markup:
     lines = [Line("SparseClassifier", sparse, "blue"), Line("logistic regression", [linear], "ink", "diamond")]
     return chart(
         lines, x_ticks=(10, 100, 1_000, 10_000, 100_000), y_ticks=(0.9, 0.92, 0.94, 0.96, 0.98, 1.0),
-        x_title="weights (log scale)", y_title="accuracy on held-out rows of breast_cancer, mean ± standard deviation of ten splits",
+        x_title="weights (log scale)",
+        y_title="accuracy on held-out rows of breast_cancer, mean ± standard deviation of ten splits",
         label="Accuracy of SparseClassifier against its number of weights", show_x=lambda v: f"{v:,.0f}",
         show_y=lambda v: f"{100 * v:.0f}%",
     )  # fmt: skip

@@ -69,7 +69,12 @@ def forward_gradient_variance(repeats: int = 400) -> list[dict[str, Any]]:
             ratios = [float((gradient(rule) - exact).square().sum() / exact.square().sum()) for _ in range(repeats)]
             error = float(np.std(ratios) / len(ratios) ** 0.5)
             found.append(
-                {"active": active, "directions": directions, "relative_variance": float(np.mean(ratios)), "error": error}
+                {
+                    "active": active,
+                    "directions": directions,
+                    "relative_variance": np.mean(ratios).item(),
+                    "error": error,
+                }
             )
     return found
 
@@ -83,7 +88,8 @@ def estimator_scores() -> list[dict[str, Any]]:
         models = [sf.SparseClassifier(density=density, random_state=k) for k in range(len(splits))]
         fitted = [m.fit(x[a], y[a]) for m, (a, _) in zip(models, splits, strict=True)]
         scores = [m.score(x[b], y[b]) for m, (_, b) in zip(fitted, splits, strict=True)]
-        found.append({"model": "SparseClassifier", "density": density, "weights": fitted[0].n_weights_, "scores": scores})
+        weights = fitted[0].n_weights_
+        found.append({"model": "SparseClassifier", "density": density, "weights": weights, "scores": scores})
     linear = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     scores = [linear.fit(x[a], y[a]).score(x[b], y[b]) for a, b in splits]
     found.append({"model": "logistic regression", "density": None, "weights": x.shape[1], "scores": scores})

@@ -21,7 +21,7 @@ def main() -> None:
         out = Path(name) / "run"
         result = sf.fit(
             table, target, score="auc", margin=0.05, effort="quick", out=out,
-            folds=3, rounds=2, epochs=8, densities=[0.2, 0.1], hidden=[32], workers=1,
+            folds=3, rounds=2, epochs=5, densities=[0.2], hidden=[32], workers=1,
         )  # fmt: skip
         print(result)
         print("state:", result.verdict["state"])

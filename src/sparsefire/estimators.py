@@ -19,7 +19,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
-from sparsefire.data import Problem, open_problem, problem_from_arrays
+from sparsefire.data import Preparation, Problem, open_problem, problem_from_arrays
 from sparsefire.data.read_arrays import standard_inputs
 from sparsefire.deploy import Model, load_model
 from sparsefire.errors import UserError
@@ -121,7 +121,7 @@ def fit(
         return fit_problem(problem, request, out, workers=workers, factory=factory, listen=listen)
     with tempfile.TemporaryDirectory(prefix="sparsefire-") as folder:
         verdict = search(problem, request, folder, workers=workers, factory=factory, listen=listen)
-        return Result(verdict, load_model(folder, factory=_as_callable(factory)), None, None)
+        return Result(verdict, load_model(folder, factory=factory), None, None)
 
 
 def fit_problem(
@@ -137,7 +137,7 @@ def fit_problem(
     folder = Path(out)
     verdict = search(problem, request, folder, workers=workers, factory=factory, listen=listen)
     report = write_report(folder)
-    return Result(verdict, load_model(folder, factory=_as_callable(factory)), folder, report)
+    return Result(verdict, load_model(folder, factory=factory), folder, report)
 
 
 def resolve_factory(name: str) -> Factory:
@@ -175,10 +175,6 @@ def _factory(model: str | Factory | nn.Module) -> tuple[str, Factory | nn.Module
     if callable(model):
         return f"{getattr(model, '__module__', '?')}:{getattr(model, '__qualname__', type(model).__name__)}", model
     raise UserError("model is no network.", came=type(model).__name__, expected="mlp, cnn, a factory or an nn.Module")
-
-
-def _as_callable(factory: Factory | nn.Module | None) -> Any:
-    return factory
 
 
 def _problem(
@@ -226,7 +222,7 @@ class _Sparse(BaseEstimator):
                 f"density is {self.density!r}.", came=repr(self.density), expected='a number in (0, 1], or "auto"'
             )
         check_methods([self.method])
-        self.preparation_ = None
+        self.preparation_: Preparation | None = None
         self.mean_ = X.mean(axis=0)
         spread = X.std(axis=0)
         self.spread_ = np.where(spread > 1e-12 * np.maximum(1.0, np.abs(self.mean_)), spread, 1.0)

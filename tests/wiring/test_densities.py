@@ -1,4 +1,4 @@
-"""Oracles: the published formulas worked by hand, an independent solver for the clamped layouts, hypothesis properties."""
+"""Oracles: the published formulas worked by hand, an independent solver (scipy), hypothesis properties."""
 
 from __future__ import annotations
 
@@ -41,7 +41,6 @@ def test_erk_by_hand() -> None:
 def test_erk_is_solved_again_after_a_layer_is_full() -> None:
     # 30% = 25,344: in proportion the last layer would hold 6,139 > 2,560. Full, it leaves 22,784 for 320 : 512.
     assert layer_counts(MLP, 0.3, "erk") == [8763, 14021, 2560]
-    assert 22784 * 320 / 832 == pytest.approx(8763.08, abs=0.01)
 
 
 def test_two_clamps_in_a_row() -> None:

@@ -79,7 +79,7 @@ def table(verdict: Mapping[str, Any]) -> Table:
 
 
 def order(candidates: Iterable[Row]) -> list[Row]:
-    """Return candidates in reading order: dense, boosting, linear, the chosen method, others, narrow; dense to sparse.
+    """Return candidates in reading order: dense (by either rule), boosting, linear, the chosen method, others, narrow; dense to sparse.
 
     >>> order([{"kind": "narrow", "method": "narrow", "density": 0.5, "walk": "passed"},
     ...        {"kind": "dense", "method": "dense", "density": None, "walk": "reference"}])[0]["kind"]
@@ -90,11 +90,11 @@ def order(candidates: Iterable[Row]) -> list[Row]:
     first_seen: dict[str, int] = {}
     for row in rows:
         first_seen.setdefault(row["method"], len(first_seen))
-    fixed = {"dense": 0, "boosting": 1, "linear": 2, "sparse": 4, "narrow": 5}
+    fixed = {"dense": 0, "backprop": 1, "boosting": 2, "linear": 3, "sparse": 5, "narrow": 6}
 
     def key(row: Row) -> tuple[int, int, float]:
         mine = row["kind"] in ("sparse", "narrow") and (row["kind"], row["method"]) == ours
-        return (3 if mine else fixed[row["kind"]], first_seen[row["method"]], -(row["density"] or 0.0))
+        return (4 if mine else fixed[row["kind"]], first_seen[row["method"]], -(row["density"] or 0.0))
 
     return sorted(rows, key=key)
 

@@ -50,6 +50,8 @@ class ForwardGradient:
     def __post_init__(self) -> None:
         if self.directions < 1:
             raise UserError("a forward gradient needs at least one direction.", came=f"directions={self.directions}")
+        if self.chunk is not None and self.chunk < 1:
+            raise UserError("a chunk holds at least one direction.", came=f"chunk={self.chunk}")
         if self.distribution not in ("rademacher", "normal"):
             raise UserError(f"there is no distribution {self.distribution!r}.", expected='"rademacher" or "normal"')
 

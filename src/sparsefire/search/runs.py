@@ -17,6 +17,7 @@ from torch import nn
 
 from sparsefire import randomness
 from sparsefire.data import Preparation, Problem, fit_preparation, folds, split_test
+from sparsefire.errors import UserError
 from sparsefire.evaluate import boosting_bytes, weights_of
 from sparsefire.search.candidates import Candidate, describe, target_weights
 from sparsefire.search.plan import RATE_FACTORS, Plan
@@ -279,8 +280,10 @@ def _network(
 def _best_factor(study: Study, job: Job, rows: np.ndarray, where: int) -> float:
     """Try rates (or penalties) on four fifths of the training rows and return the best on the last fifth."""
     problem, plan = study.problem, study.plan
-    inner = folds(problem, rows, INNER_FOLDS, randomness.stream(where, "inner folds"))
-    fit_rows, check_rows = inner[-1]
+    inner = _inner_split(problem, rows, where)
+    if inner is None:
+        return 1.0
+    fit_rows, check_rows = inner
     preparation = prepare(problem, fit_rows)
     x, check = preparation.transform(problem.select(fit_rows)), _transform(preparation, problem, check_rows)
     y, scale = _targets(problem, fit_rows)
@@ -299,6 +302,16 @@ def _best_factor(study: Study, job: Job, rows: np.ndarray, where: int) -> float:
         if score is not None and score > best_score:
             best, best_score = factor, score
     return best
+
+
+def _inner_split(problem: Problem, rows: np.ndarray, where: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the rows to fit and to check a rate on; None where the training rows of a fold cannot be divided again."""
+    for parts in (INNER_FOLDS, 3, 2):  # a rare class, or few clusters or sites, may allow fewer parts
+        try:
+            return folds(problem, rows, parts, randomness.stream(where, "inner folds"))[-1]
+        except UserError:
+            continue
+    return None
 
 
 def prepare(problem: Problem, rows: np.ndarray) -> Preparation:

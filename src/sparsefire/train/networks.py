@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import copy
 import math
+from bisect import bisect_right
 from collections.abc import Callable
+from fractions import Fraction
 from inspect import signature
 from itertools import pairwise
 from typing import Any
@@ -100,8 +102,12 @@ def narrow(description: Description, weights: int, factory: Factory | nn.Module 
         )
     if weight_count(description, factory) <= weights:
         return _scaled(description, 1.0)
+    if description["kind"] != "factory":
+        factors = _factors(description)
+        fitting = bisect_right(factors, weights, key=lambda factor: weight_count(_scaled(description, factor)))
+        return _scaled(description, factors[max(0, fitting - 1)])
     low, high = 0.0, 1.0
-    for _ in range(20 if description["kind"] == "factory" else 50):  # bisection on the common factor of hidden widths
+    for _ in range(20):  # how a factory rounds is its own affair: each trial builds it
         middle = (low + high) / 2
         if weight_count(_scaled(description, middle), factory) <= weights:
             low = middle
@@ -140,12 +146,21 @@ def weight_count(description: Description, factory: Factory | nn.Module | None =
     )
 
 
-def _scaled(description: Description, factor: float) -> Description:
+def _factors(description: Description) -> list[Fraction]:
+    """Return every common factor at which a hidden width changes, in order; exact, since floor is not continuous."""
+    if description["kind"] == "mlp":
+        hidden = description["widths"][1:-1]
+    else:
+        hidden = [*description["channels"], description["hidden"]]
+    return sorted({Fraction(0)} | {Fraction(units, width) for width in hidden for units in range(1, width + 1)})
+
+
+def _scaled(description: Description, factor: float | Fraction) -> Description:
     if description["kind"] == "factory":
         return {**description, "width": factor}
 
     def shrink(width: int) -> int:
-        return max(1, math.floor(width * factor + 1e-9))
+        return max(1, math.floor(width * factor))
 
     if description["kind"] == "mlp":
         first, *hidden, last = description["widths"]
