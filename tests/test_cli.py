@@ -184,6 +184,39 @@ def test_no_words_give_help(run):
     assert code in (0, 2)
 
 
+def test_forward_gradients_and_a_report_that_shows_the_cost(finished, run, tmp_path):
+    out = tmp_path / "run"
+    code, _, err = run(
+        "fit", finished / "rows.csv", "--target", "y", *SMALL, "--rule", "forward-gradient", "--out", out
+    )
+    assert code == 0, err
+    assert "backprop" in (out / "report.html").read_text(encoding="utf-8").lower()
+
+
+def test_a_network_of_ones_own_is_named_again_to_predict(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "mine_for_the_command.py").write_text(
+        "from torch import nn\n\ndef factory(shape, outputs, width=1.0):\n    wide = max(1, int(24 * width))\n"
+        "    return nn.Sequential(nn.Linear(shape[0], wide), nn.ReLU(), nn.Linear(wide, outputs))\n"
+    )
+    rows = np.random.default_rng(0).uniform(-1, 1, (400, 2))
+    frame = pd.DataFrame(rows, columns=["a", "b"]).assign(y=np.where(np.hypot(*rows.T) < 0.75, "in", "out"))
+    frame.to_csv("ring.csv", index=False)
+    name = "mine_for_the_command:factory"
+    words = [*SMALL, "--model", name, "--out", "run"]
+    words[words.index("--epochs") + 1] = "60"
+    words[words.index("--margin") + 1] = "0.1"
+    code, _, err = run("fit", "ring.csv", "--target", "y", *words)
+    assert code == 0, err
+    verdict = json.loads((tmp_path / "run" / "verdict.json").read_text(encoding="utf-8"))
+    assert verdict["handed_over"] != "linear"
+    assert "your own code" in refused(run, "predict", "run", "ring.csv")
+    code, out, err = run("predict", "run", "ring.csv", "--model", name)
+    assert code == 0, err
+    assert len(out.strip().splitlines()) == 401
+
+
 # what is refused -----------------------------------------------------------------------------------------------------
 
 

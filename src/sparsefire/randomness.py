@@ -16,8 +16,8 @@ def entropy(rng: Any = None) -> int:
 
     Args:
         rng: ``None`` (fresh entropy from the system), a non-negative int, a NumPy ``SeedSequence``,
-            ``Generator`` or ``RandomState``, or a torch ``Generator``. Generators are advanced by one draw, so that using
-            the same object twice gives different results, as with any generator.
+            ``Generator`` or ``RandomState``, or a torch ``Generator``. Generators are advanced by one draw, so that
+            using the same object twice gives different results, as with any generator.
 
     Returns:
         An integer in [0, 2¹²⁸).

@@ -18,8 +18,8 @@ from sparsefire.studies import Store, key_of
 
 @pytest.fixture
 def study(small):
-    X, y = small.blobs(rows=80)
-    plan = make_plan("quick", 64, 3, 16, folds=2, rounds=2, epochs=3, densities=[0.5], margin=0.2)
+    X, y = small.blobs()
+    plan = make_plan("quick", 128, 3, 32, folds=2, rounds=2, epochs=20, densities=[0.5], margin=0.2)
     return Study(problem_from_arrays(X, y), plan, {"kind": "mlp", "hidden": [8]}, 5)
 
 
@@ -48,7 +48,7 @@ def test_the_key_changes_with_rng_data_architecture_and_place(study, small):
     others = [
         key(replace(study, rng=6), JOB),
         key(replace(study, base={"kind": "mlp", "hidden": [9]}), JOB),
-        key(replace(study, problem=problem_from_arrays(*small.blobs(rows=80, rng=1))), JOB),
+        key(replace(study, problem=problem_from_arrays(*small.blobs(rng=1))), JOB),
         key(study, replace(JOB, round=1)),
         key(study, replace(JOB, fold=1)),
         key(study, replace(JOB, candidate=DENSE)),
@@ -59,7 +59,7 @@ def test_the_key_changes_with_rng_data_architecture_and_place(study, small):
 
 def test_folds_hold_every_development_row_out_once(study):
     development, test = runs.test_split(study)
-    assert sorted([*development, *test]) == list(range(80))
+    assert sorted([*development, *test]) == list(range(160))
     for number in range(2):
         parts = fold_rows(study, number)
         assert sorted(np.concatenate([held for _, held in parts])) == sorted(development)
@@ -86,7 +86,7 @@ def test_a_run_keeps_its_predictions_and_repeats_exactly(study, tmp_path, candid
     assert all(np.array_equal(one.arrays[name], two.arrays[name]) for name in one.arrays)
     truth = study.problem.target[one.arrays["rows"]]
     assert one.result["score"] == pytest.approx(np.mean(one.arrays["label"] == truth))
-    assert one.result["score"] > 0.9
+    assert one.result["score"] > 0.75  # a constant has 0.5
     assert len(one.metrics) == (one.result["epochs"] or 0)
     if candidate.kind == "sparse":
         assert one.result["weights"] == round(0.5 * (3 * 8 + 8 * 2))

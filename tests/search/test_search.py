@@ -180,7 +180,7 @@ def test_killing_at_any_moment_loses_and_repeats_nothing(tmp_path):
     assert lasting(killed) == lasting(calm)
 
 
-@pytest.mark.parametrize("after", [0, 1, 4, 9])
+@pytest.mark.parametrize("after", [0, 4, pytest.param(9, marks=pytest.mark.slow)])
 def test_stopping_after_any_run_resumes_there(done, tmp_path, monkeypatch, after):
     class Stopped(Exception):
         pass

@@ -79,7 +79,9 @@ def table(verdict: Mapping[str, Any]) -> Table:
 
 
 def order(candidates: Iterable[Row]) -> list[Row]:
-    """Return candidates in reading order: dense (by either rule), boosting, linear, the chosen method, others, narrow; dense to sparse.
+    """Return candidates in reading order: dense (by either rule), boosting, linear, the chosen method, others, narrow.
+
+    Within a method they go from dense to sparse.
 
     >>> order([{"kind": "narrow", "method": "narrow", "density": 0.5, "walk": "passed"},
     ...        {"kind": "dense", "method": "dense", "density": None, "walk": "reference"}])[0]["kind"]
