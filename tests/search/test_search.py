@@ -324,6 +324,7 @@ def test_a_linear_problem_is_given_to_the_linear_model(small, tmp_path):
     assert verdict["selected"]["weights"] == 3
 
 
+@pytest.mark.slow
 def test_a_network_is_chosen_where_a_line_will_not_do(small, tmp_path):
     generator = np.random.default_rng(0)
     X = generator.uniform(-1, 1, (400, 2))
