@@ -70,7 +70,7 @@ def fit(
         use_colour,
         verdict_block,
     )
-    from sparsefire.search.search import Request
+    from sparsefire.search.request import Request
 
     colour = use_colour(sys.stdout)
 

@@ -26,7 +26,9 @@ from sparsefire.errors import UserError
 from sparsefire.report import write_report
 from sparsefire.search.candidates import Candidate, architecture, check_methods, describe
 from sparsefire.search.plan import make_plan
-from sparsefire.search.search import Listener, Request, search
+from sparsefire.search.request import Request
+from sparsefire.search.search import search
+from sparsefire.search.worker import Listener
 from sparsefire.train import build, outputs_of, train
 from sparsefire.train.networks import Factory
 

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from sparsefire.data import problem_from_arrays
-from sparsefire.search.search import Request, search
+from sparsefire.search.request import Request
+from sparsefire.search.search import search
 
 
 def blobs(rows=160, distance=3.0, features=3, rng=0):

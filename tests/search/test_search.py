@@ -22,8 +22,9 @@ import sparsefire as sf
 from sparsefire import UserError
 from sparsefire.data import open_problem, problem_from_arrays, split_test
 from sparsefire.search import runs
+from sparsefire.search.folder import SETTINGS_FILE
 from sparsefire.search.plan import everyone
-from sparsefire.search.search import SETTINGS_FILE, search
+from sparsefire.search.search import search
 from sparsefire.studies import Store
 
 FILES = {"model.safetensors", "model.json", "results.parquet", "verdict.json", "settings.json", "runs"}
@@ -124,7 +125,7 @@ def test_workers_do_not_enter_the_plan(small, tmp_path, monkeypatch):
 
     plans = []
     monkeypatch.setitem(module.BUDGET_BY_EFFORT, "quick", 0.2)
-    monkeypatch.setattr(module, "run_all", here)
+    monkeypatch.setattr("sparsefire.search.worker.run_all", here)
     problem, request = problem_from_arrays(*small.blobs()), small.request(folds=None, rounds=None, epochs=2)
     for workers in (1, 7):
         folder = tmp_path / str(workers)
@@ -194,7 +195,7 @@ def test_stopping_after_any_run_resumes_there(done, tmp_path, monkeypatch, after
         return real(study, job, store)
 
     with monkeypatch.context() as patch:
-        patch.setattr("sparsefire.search.search.execute", cut)
+        patch.setattr("sparsefire.search.worker.execute", cut)
         with pytest.raises(Stopped):
             search(done.problem, done.request, tmp_path / "run", workers=1)
     before = stored(tmp_path / "run")

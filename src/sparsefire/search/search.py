@@ -6,13 +6,11 @@ repeated.
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import json
 import os
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,7 @@ from torch import nn
 from sparsefire import randomness
 from sparsefire.data import Problem
 from sparsefire.errors import UserError
-from sparsefire.parallel import TimeLeft, checked_workers, run_all
+from sparsefire.parallel import checked_workers
 from sparsefire.search import selection
 from sparsefire.search.candidates import (
     BOOSTING,
@@ -36,6 +34,7 @@ from sparsefire.search.candidates import (
     target_weights,
 )
 from sparsefire.search.evidence import Evidence, gather
+from sparsefire.search.folder import asked_for, check_folder, write_settings
 from sparsefire.search.plan import (
     BUDGET_BY_EFFORT,
     PATIENCE,
@@ -46,50 +45,15 @@ from sparsefire.search.plan import (
     make_plan,
     rows_of_plan,
 )
-from sparsefire.search.runs import FINAL, Job, Study, execute, fingerprint, fold_rows, prepare, settings_of, test_split
+from sparsefire.search.request import Request
+from sparsefire.search.runs import FINAL, Job, Study, fold_rows, prepare, settings_of, test_split
 from sparsefire.search.verdict import make_verdict, write_outcome
+from sparsefire.search.worker import Listener, Worker
 from sparsefire.statistics.power import planned_power
-from sparsefire.studies import Store, canonical, key_of
-from sparsefire.studies.files import write_through
+from sparsefire.studies import Store, key_of
 from sparsefire.train import weight_count
 from sparsefire.train.loop import check_rule, outputs_of
 from sparsefire.train.networks import Factory, build, can_be_narrow
-
-Listener = Callable[[str, dict[str, Any]], None]
-SETTINGS_FILE = "settings.json"
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a person asks for; None leaves it to the effort.
-
-    Attributes:
-        effort: ``"quick"``, ``"standard"`` or ``"thorough"``.
-        methods, densities: sparse methods and densities named in advance.
-        margin: loss allowed in units of the score, or ``retain``: share of dense's gain over a constant to keep.
-        folds, rounds, epochs: K, M, passes over the rows.
-        level: one-sided error level.
-        rule: ``"backprop"`` or ``"forward-gradient"``.
-        model: ``"mlp"``, ``"cnn"`` or the name of a factory.
-        hidden: widths of the hidden layers.
-        rng: see :func:`sparsefire.randomness.entropy`.
-        command: the words that repeat it, for the report.
-    """
-
-    effort: str = "standard"
-    methods: Sequence[str] | None = None
-    densities: Sequence[float] | None = None
-    margin: float | None = None
-    retain: float | None = None
-    folds: int | None = None
-    rounds: int | None = None
-    epochs: int | None = None
-    level: float = 0.05
-    rule: str = "backprop"
-    model: str = "mlp"
-    hidden: Sequence[int] | None = None
-    rng: Any = 0
-    command: str = ""
 
 
 def search(
@@ -122,8 +86,8 @@ def search(
     workers = checked_workers(workers)
     study, keep = _study(problem, request, factory)
     folder = Path(out)
-    asked = _asked(study, request)
-    stored_plan = _check_folder(folder, asked)
+    asked = asked_for(study, request)
+    stored_plan = check_folder(folder, asked)
     development, test = test_split(study)
     fold_rows(study, 0)  # raises before anything is written when the rows cannot be split so often
     x_shape, outputs = _prepared_shape(study, development)
@@ -132,12 +96,12 @@ def search(
     if stored_plan is not None:
         study = replace(study, plan=stored_plan)
     else:
-        _write_settings(folder, asked, None)  # first of all, so that what follows is known as ours if we are killed
+        write_settings(folder, asked, None)  # first of all, so that what follows is known as ours if we are killed
     store = Store(folder / "runs")
-    worker = _Worker(study, store, workers, tell)
+    worker = Worker(study, store, workers, tell)
     if stored_plan is None:
         study = _after_pilot(study, worker, keep, len(development), x_shape, outputs, dense_weights)
-        _write_settings(folder, asked, study.plan)
+        write_settings(folder, asked, study.plan)
         worker.study = study
     plan = study.plan
     in_fold = round(len(development) * (1 - 1 / plan.folds))
@@ -175,73 +139,6 @@ def search(
     }
     write_outcome(folder, evidence, verdict, handed)
     return verdict
-
-
-class _Worker:
-    """Runs jobs that are not finished yet, and tells how far it is."""
-
-    def __init__(self, study: Study, store: Store, workers: int, tell: Listener) -> None:
-        self.study, self.store, self.workers, self.tell = study, store, workers, tell
-        self.expected: dict[str, float] = {}
-        self.left: TimeLeft | None = None
-        self.total = self.done = self.resumed = 0
-        self.smallest: str | None = None
-        self.fresh: set[str] = set()
-
-    def begin(self, expected: dict[str, float]) -> None:
-        """Start counting: every candidate may run in all its rounds."""
-        plan = self.study.plan
-        self.expected = expected
-        per = {c.id: plan.folds * plan.rounds_of(c) for c in everyone(plan)}
-        self.total = sum(per.values())
-        self.left = TimeLeft(sum(per[i] * expected[i] for i in per), self.workers)
-
-    def drop(self, candidates: Sequence[Candidate]) -> None:
-        """Take out candidates that will not be trained, because their walk has stopped."""
-        runs = self.study.plan.folds * self.study.plan.rounds
-        for candidate in candidates:
-            self.total -= runs
-            if self.left is not None:
-                self.left.skip(runs * self.expected[candidate.id])
-
-    def run(self, jobs: Sequence[Job]) -> None:
-        """Do all jobs that the store does not have, one thread each."""
-        missing = []
-        for job in jobs:
-            key = key_of(settings_of(self.study, job))
-            if self.store.finished(key):
-                self.resumed += key not in self.fresh
-                self._count(job, None)
-            else:
-                missing.append(job)
-        missing.sort(key=lambda job: (job.round, job.fold, -self.expected.get(job.candidate.id, 0.0)))
-        seconds: dict[int, float] = {}
-        one = functools.partial(execute, self.study, store=self.store)
-        for index, key in run_all(one, missing, workers=self.workers, progress=seconds.__setitem__):
-            self.fresh.add(key)
-            self._count(missing[index], seconds.get(index))
-
-    def _count(self, job: Job, seconds: float | None) -> None:
-        self.done += 1
-        if self.left is None:
-            return
-        if job.round == FINAL:
-            self.total = max(self.total, self.done)
-        elif seconds is None:
-            self.left.skip(self.expected[job.candidate.id])
-        else:
-            self.left.finish(self.expected[job.candidate.id], seconds)
-        now = "refit on all development rows" if job.round == FINAL else f"{job.candidate.id}, fold {job.fold + 1}"
-        self.tell(
-            "progress",
-            {
-                "done": self.done,
-                "total": max(self.total, self.done),
-                "seconds_left": self.left.seconds(),
-                "now": now,
-                "smallest": self.smallest,
-            },
-        )
 
 
 def _silent(event: str, details: dict[str, Any]) -> None:
@@ -306,81 +203,6 @@ def _able(methods: Sequence[str] | None, request: Request) -> Sequence[str] | No
     return able
 
 
-def _asked(study: Study, request: Request) -> dict[str, Any]:
-    """Return what identifies this search: resuming needs all of it to be the same."""
-    return {
-        "format": 1,
-        "problem": fingerprint(study.problem),
-        "data": study.problem.name,
-        "target": study.problem.target_name,
-        "rng": f"{study.rng:x}",
-        "architecture": study.base,
-        "effort": request.effort,
-        "level": request.level,
-        "rule": request.rule,
-        "margin": request.margin,
-        "retain": request.retain,
-        **{
-            name: list(value) if isinstance(value, list | tuple) else value
-            for name in ("methods", "densities", "folds", "rounds", "epochs")
-            for value in (getattr(request, name),)
-        },
-    }
-
-
-def _check_folder(folder: Path, asked: dict[str, Any]) -> Plan | None:
-    """Return the plan of the same search, None for a fresh folder, or raise."""
-    if not folder.exists():
-        return None
-    if not folder.is_dir():
-        raise UserError(f"{folder} is a file.", came=f"--out {folder}", expected="a folder, or a name that is free")
-    if all(path.name.startswith(f".{SETTINGS_FILE}.") for path in folder.iterdir()):
-        return None  # nothing, or what was left by a search that was killed while it wrote its settings
-    came = f"--out {folder}, not empty"
-    try:
-        stored = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
-        plan = None if stored["plan"] is None else _stored_plan(stored["plan"])
-        other = f"{stored['asked']['data']}, target {stored['asked']['target']}"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise UserError(
-            f"{folder} holds files that are not a sparsefire run.",
-            came=came,
-            expected="an empty folder, or one of the same data and settings to resume",
-            attempt=f"--out {folder}-2",
-        ) from None
-    if canonical(stored["asked"]) != canonical(asked):
-        different = sorted(k for k in asked if canonical({"v": asked[k]}) != canonical({"v": stored["asked"].get(k)}))
-        raise UserError(
-            f"{folder} already holds another run ({other}).",
-            came=f"{came}, settings differ: {', '.join(different)}",
-            expected="an empty folder, or the same data and settings to resume",
-            attempt=f"--out {folder}-2",
-        )
-    return plan
-
-
-def _stored_plan(stored: dict[str, Any]) -> Plan:
-    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
-    return Plan(**fields)
-
-
-def _write_settings(folder: Path, asked: dict[str, Any], plan: Plan | None) -> None:
-    """Write what was asked for, and the plan once the pilot has settled it."""
-    settings = {"asked": asked, "plan": None if plan is None else plan.settings()}
-    text = json.dumps(settings, indent=1, ensure_ascii=False)
-    unnamed = folder / f".{SETTINGS_FILE}.{os.getpid()}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_through(unnamed, text.encode())
-        os.replace(unnamed, folder / SETTINGS_FILE)
-    except OSError as error:
-        raise UserError(
-            f"{folder} cannot be written.",
-            came=f"--out {folder}: {error.strerror or error}",
-            expected="a folder of yours",
-        ) from error
-
-
 def _try_network(study: Study, shape: tuple[int, ...], outputs: int) -> None:
     """Build the dense network once and show it two empty rows, before anything is written or trained."""
     network = build(describe(study.base, shape, outputs), rng=0, factory=study.factory)
@@ -408,7 +230,7 @@ def _prepared_shape(study: Study, development: np.ndarray) -> tuple[tuple[int, .
 
 def _after_pilot(
     study: Study,
-    worker: _Worker,
+    worker: Worker,
     keep: frozenset[str],
     rows: int,
     shape: tuple[int, ...],
@@ -438,7 +260,7 @@ def _after_pilot(
 def _plan_event(
     study: Study,
     expected: dict[str, float],
-    worker: _Worker,
+    worker: Worker,
     development: np.ndarray,
     test: np.ndarray,
     workers: int,
@@ -500,7 +322,7 @@ def _walk(plan: Plan, margin: float, dense_weights: int, features: int, outputs:
     )
 
 
-def _walk_down(walk: selection.Walk, plan: Plan, worker: _Worker, evidence: Evidence, dense: np.ndarray) -> None:
+def _walk_down(walk: selection.Walk, plan: Plan, worker: Worker, evidence: Evidence, dense: np.ndarray) -> None:
     by_id = {c.id: c for chain in plan.chains.values() for c in chain}
     while pending := walk.pending():
         due = [by_id[c.name] for c in pending.values()]
