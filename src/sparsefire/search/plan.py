@@ -150,7 +150,7 @@ def make_plan(
         folds = 10 if small and not slow else 3 if effort == "quick" and rows >= 20_000 else 5
     folds = min(folds, max_folds) if max_folds else folds
     if epochs is None:
-        usual, quick = (40, 16) if small else (15, 12) if rows < 20_000 else (8, 5)
+        usual, quick = (40, 20) if small else (15, 12) if rows < 20_000 else (8, 5)
         epochs = quick if effort == "quick" else usual
         epochs = epochs * 6 if slow else epochs
     if margin is None and retain is None:
@@ -167,7 +167,7 @@ def make_plan(
         folds=folds,
         rounds=rounds or (3 if effort == "quick" and (slow or not small) else ROUNDS_BY_EFFORT[effort]),
         epochs=epochs,
-        batch=_batch(rows, features),
+        batch=_batch(rows, features, effort),
         rates=RATES_BY_EFFORT[effort],
         margin=margin,
         retain=retain,
@@ -272,10 +272,10 @@ def _tries(plan: Plan) -> int:
     return plan.rates if plan.rates > 1 else 0
 
 
-def _batch(rows: int, features: int) -> int:
+def _batch(rows: int, features: int, effort: str) -> int:
     if rows < 1000:
         return max(8, 2 ** round(math.log2(max(1, rows / 16))))
-    if rows < 3000:
+    if rows < 3000 and effort != "quick":
         return 64
     return 256 if rows > 20_000 and features < 200 else 128
 
