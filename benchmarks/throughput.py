@@ -45,8 +45,8 @@ def small_run(job: dict[str, Any]) -> tuple[float, str, float]:
 PAGE = """# Throughput: small runs on two workers
 
 Written by `python benchmarks/throughput.py --docs docs/throughput.md`: the same trainings in a loop with one thread and
-through `sparsefire.parallel.run_all`, in turns, with results asserted equal to the last bit. The ratio is of total times;
-the range is over the turns and shows how noisy the machine was.
+through `sparsefire.parallel.run_all`, in turns, with results asserted equal to the last bit. The ratio is of total
+times; the range is over the turns and shows how noisy the machine was.
 
 """
 
