@@ -8,7 +8,6 @@ import traceback
 import pytest
 
 from sparsefire import UserError
-from sparsefire.errors import missing_extra
 
 
 def test_render_shows_only_what_was_given():
@@ -43,9 +42,3 @@ def test_lines_are_named_so_that_none_is_mistaken():
 
 def test_traceback_ends_with_the_message():
     assert traceback.format_exception_only(UserError("wrong.", came="a"))[-1].strip().endswith("UserError: wrong.")
-
-
-def test_missing_extra_says_what_to_install():
-    error = missing_extra("onnx", "export")
-    assert "onnx" in str(error)
-    assert error.attempt == "pip install 'sparsefire[export]'"

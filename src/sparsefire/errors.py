@@ -41,16 +41,3 @@ class UserError(ValueError):
 
 def _rebuild(message: str, came: str, expected: str, attempt: str) -> UserError:
     return UserError(message, came=came, expected=expected, attempt=attempt)
-
-
-def missing_extra(package: str, extra: str) -> UserError:
-    """Return the error for an optional dependency that is not installed.
-
-    >>> missing_extra("onnx", "export").attempt
-    "pip install 'sparsefire[export]'"
-    """
-    return UserError(
-        f"this needs the package {package}, which is not installed.",
-        expected=f"the extra {extra!r} of sparsefire",
-        attempt=f"pip install 'sparsefire[{extra}]'",
-    )
