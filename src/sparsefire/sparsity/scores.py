@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,13 +23,29 @@ def keep_largest(scores: Sequence[Tensor], count: int) -> list[Tensor]:
     [tensor([True, True]), tensor([False,  True])]
     """
     flat = torch.cat([score.detach().reshape(-1) for score in scores])
-    flat = flat.nan_to_num(nan=torch.inf, posinf=torch.inf, neginf=-torch.inf) if flat.is_floating_point() else flat
     if not 0 <= count <= flat.numel():
         raise ValueError(f"count must lie between 0 and {flat.numel()}. Got {count}")
-    kept = torch.zeros_like(flat, dtype=torch.bool)
-    if count:
-        threshold = flat.kthvalue(flat.numel() - count + 1).values
-        kept = flat > threshold
-        ties = (flat == threshold).nonzero().squeeze(1)
-        kept[ties[: count - int(kept.sum())]] = True
+    kept = flat >= _kth_largest(flat, count) if count else torch.zeros_like(flat, dtype=torch.bool)
+    if int(kept.count_nonzero()) != count:
+        kept = _settle_ties(flat, count)
     return [part.view_as(score) for part, score in zip(kept.split([s.numel() for s in scores]), scores, strict=True)]
+
+
+def _kth_largest(flat: Tensor, count: int) -> Tensor | float:
+    if flat.device.type != "cpu" or flat.dtype not in (torch.float32, torch.float64):
+        return flat.kthvalue(flat.numel() - count + 1).values
+    # NumPy selects faster than torch, and faster still without the many equal scores of absent weights.
+    values = flat.numpy()
+    lowest = values.min()
+    above = values[values > lowest]
+    place = len(above) - count
+    return float(np.partition(above, place)[place] if place >= 0 else lowest)
+
+
+def _settle_ties(flat: Tensor, count: int) -> Tensor:
+    flat = flat.nan_to_num(nan=torch.inf, posinf=torch.inf, neginf=-torch.inf) if flat.is_floating_point() else flat
+    threshold = flat.kthvalue(flat.numel() - count + 1).values
+    kept = flat > threshold
+    ties = (flat == threshold).nonzero().squeeze(1)
+    kept[ties[: count - int(kept.sum())]] = True
+    return kept
