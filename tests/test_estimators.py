@@ -200,7 +200,7 @@ def test_fit_returns_without_leaving_files(tmp_path, monkeypatch):
     assert result.report is None
     assert list(tmp_path.iterdir()) == []
     assert str(result) == result.verdict["headline"]
-    assert set(result.model.predict(X)) <= {"0", "1"}
+    assert set(result.model.predict(X)) <= {0, 1}
     problem = problem_from_arrays(X, y)
     assert result.verdict["data"]["sha256"] == problem.sha256
 

@@ -77,16 +77,16 @@ def fit(
     def say(text: str) -> None:
         typer.echo(printable(text + "\n", sys.stdout))
 
-    problem = open_problem(
-        data, target=target, cluster=cluster, time=time, site=site, group=group, task=task, score=score
-    )
-    factory = None if model in ("mlp", "cnn") else resolve_factory(model)
-    folder = out if out is not None else Path("runs") / _folder_name(problem.name)
     request = Request(
         effort=effort, methods=_names(methods), densities=_numbers(densities, float, "densities"), margin=margin,
         retain=retain, folds=folds, rounds=rounds, epochs=epochs, level=level, rule=rule, model=model,
         hidden=_numbers(hidden, int, "hidden"), rng=rng, command=_command(),
     )  # fmt: skip
+    problem = open_problem(
+        data, target=target, cluster=cluster, time=time, site=site, group=group, task=task, score=score
+    )
+    factory = None if model in ("mlp", "cnn") else resolve_factory(model)
+    folder = out if out is not None else Path("runs") / _folder_name(problem.name)
     development, test = split_test(problem, randomness.stream(randomness.entropy(rng), "test set"))
     table = describe(problem, development, test)
     say(

@@ -113,12 +113,12 @@ def fit(
     >>> result.model.predict(X[:1]).shape
     (1,)
     """
-    problem = _problem(X, y, target, cluster, time, site, group, task, score)
     name, factory = _factory(model)
     request = Request(
         effort=effort, methods=methods, densities=densities, margin=margin, retain=retain, folds=folds, rounds=rounds,
         epochs=epochs, level=level, rule=rule, model=name, hidden=hidden, rng=rng,
     )  # fmt: skip
+    problem = _problem(X, y, target, cluster, time, site, group, task, score)
     if out is not None:
         return fit_problem(problem, request, out, workers=workers, factory=factory, listen=listen)
     with tempfile.TemporaryDirectory(prefix="sparsefire-") as folder:
@@ -229,7 +229,7 @@ class _Sparse(BaseEstimator):
         spread = X.std(axis=0)
         self.spread_ = np.where(spread > 1e-12 * np.maximum(1.0, np.abs(self.mean_)), spread, 1.0)
         x = self._prepared(X)
-        plan = make_plan("standard", len(X), x.shape[1], 1, epochs=self.epochs)
+        plan = make_plan(Request("standard", epochs=self.epochs), len(X), x.shape[1], 1)
         dense = self.density == 1
         candidate = Candidate("one", "dense" if dense else "sparse", "dense" if dense else self.method, self.density)
         base = architecture("mlp", len(X), x.shape[1:], self.hidden, "backprop")

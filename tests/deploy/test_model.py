@@ -7,11 +7,13 @@ import os
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.numpy import load_file, save
 
-from sparsefire.deploy import load_model, save_model
+from sparsefire.data import problem_from_arrays
+from sparsefire.deploy import Model, load_model, save_model
 from sparsefire.deploy.model import probabilities
 from sparsefire.errors import UserError
 from sparsefire.randomness import stream
@@ -300,3 +302,24 @@ def test_no_pickle_anywhere(saved):
     for name in os.listdir(folder):
         assert b"pickle" not in (folder / name).read_bytes()
         assert not (folder / name).read_bytes().startswith((b"\x80", b"PK"))
+
+
+@pytest.mark.parametrize(
+    ("labels", "kind"),
+    [([3, 7], "i"), ([0.5, 1.5], "f"), ([False, True], "b"), (["no", "yes"], "U"), (pd.Categorical([5, 9]), "i")],
+    ids=str,
+)
+def test_labels_come_back_as_what_they_were(labels, kind):
+    target = pd.Series(labels).repeat(6)
+    schema = problem_from_arrays(np.arange(24.0).reshape(12, 2), target, task="classification").schema()
+    found = Model({}, None, None, schema).labels
+    assert found.dtype.kind == kind
+    assert list(found) == list(labels)
+
+
+@pytest.mark.parametrize("kind", ["whole", "truth", "complex"])
+def test_labels_of_another_kind_than_stored_are_refused(saved, kind):
+    folder, _ = saved
+    rewrite(folder, lambda settings: settings["schema"].update(labels=kind))
+    with pytest.raises(UserError, match="classes"):
+        load_model(folder)

@@ -34,7 +34,7 @@ def test_every_part_is_there_and_json_is_strict(done):
 def test_the_stored_model_has_the_test_score_and_the_weights_that_are_told(done, test_rows):
     model = load_model(done.folder)
     X = np.asarray(done.problem.inputs)[test_rows]
-    truth = np.array(done.problem.classes)[done.problem.target[test_rows]]
+    truth = model.labels[done.problem.target[test_rows]]
     accuracy = float((model.predict(X) == truth).mean())
     assert done.verdict["test_scores"]["chosen"]["accuracy"][0] == pytest.approx(accuracy)
     assert done.verdict["confirmation"]["score_chosen"] == pytest.approx(accuracy)

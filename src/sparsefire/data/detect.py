@@ -19,6 +19,9 @@ FEWEST = 6  # rows of the rarest value: one for the test set and one for each of
 RARE = 0.10  # below this share of the rarer class accuracy says little, so AUC is the default
 
 
+Labels = Literal["text", "whole", "number", "truth"]
+
+
 @dataclass(frozen=True)
 class Target:
     """A target turned into numbers."""
@@ -27,6 +30,7 @@ class Target:
     task: Literal["classification", "regression"]
     classes: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    labels: Labels = "text"  # what the classes were before they became text
 
 
 def find_target(names: list[str], source: str, attempt: str) -> str:
@@ -107,7 +111,8 @@ def detect_target(series: pd.Series, name: str, *, task: str | None = None, clas
         )
     codes = np.searchsorted(values, numbers).astype(np.int64)
     texts = tuple(classes[int(value)] if named else text_of(value) for value in values)
-    return Target(codes, "classification", texts)
+    labels: Labels = "text" if named else "whole" if whole and abs(values).max() < 2**53 else "number"
+    return Target(codes, "classification", texts, labels=labels)
 
 
 def detect_score(target: Target, name: str, score: str | None = None) -> Literal["accuracy", "auc", "r2"]:
@@ -220,13 +225,21 @@ def _classes_of_texts(series: pd.Series, name: str) -> Target:
         levels: list[Any] = list(used.cat.categories)
         codes = used.cat.codes.to_numpy(np.int64)
         texts = tuple(text_of(level) for level in levels)
+        labels = _labels_of(used.cat.categories)
     else:
         values = series.astype(object).map(text_of).to_numpy(dtype=object)
         names, codes = np.unique(values.astype(str), return_inverse=True)
         texts = tuple(str(level) for level in names)
+        labels = _labels_of(series)
     if len(texts) == 1:
         raise _single(name, texts[0], len(series))
-    return Target(codes.astype(np.int64), "classification", texts)
+    return Target(codes.astype(np.int64), "classification", texts, labels=labels)
+
+
+def _labels_of(values: pd.Series | pd.Index) -> Labels:
+    if pd.api.types.is_bool_dtype(values.dtype):
+        return "truth"
+    return "whole" if pd.api.types.is_integer_dtype(values.dtype) else "text"
 
 
 def _single(name: str, value: str, total: int) -> UserError:

@@ -61,8 +61,8 @@ def as_series(values: Any) -> pd.Series:
         return values.reset_index(drop=True)
     if isinstance(values, list | tuple):
         return pd.Series(list(values))
-    if isinstance(values, np.ndarray):
-        return pd.Series(values)
+    if isinstance(values, np.ndarray | pd.api.extensions.ExtensionArray | pd.Index):
+        return pd.Series(values).reset_index(drop=True)
     try:
         known = nw.from_native(values, series_only=True)
         return _from_narwhals(known).rename(known.name)

@@ -41,6 +41,7 @@ class Problem:
         target: int64 codes 0..C−1, or float64 values.
         task: ``"classification"`` or ``"regression"``.
         classes: names of the codes, empty for regression; with two classes the positive one is code 1.
+        labels: what the classes are in the data: ``"text"``, ``"whole"`` numbers, ``"number"`` or ``"truth"`` values.
         target_name: the column or array that is predicted.
         score: ``"accuracy"``, ``"auc"`` or ``"r2"``.
         columns: the inputs of a table, in order; empty for arrays.
@@ -64,6 +65,7 @@ class Problem:
     classes: tuple[str, ...]
     target_name: str
     score: Literal["accuracy", "auc", "r2"]
+    labels: Literal["text", "whole", "number", "truth"] = "text"
     columns: tuple[Column, ...] = ()
     feature_names: tuple[str, ...] = ()
     cluster: np.ndarray | None = None
@@ -130,6 +132,7 @@ class Problem:
             "scaled": self.scaled,
             "task": self.task,
             "classes": list(self.classes),
+            "labels": self.labels,
             "target": self.target_name,
             "ignored": list(self.ignored),
         }

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sparsefire.deploy.runner import Runner
 
 _ROWS = 1024  # rows per pass: bounds memory
+_NUMBERS: dict[str, Callable[[str], Any]] = {"whole": np.int64, "number": np.float64}
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,11 @@ class Model:
     def feature_names(self) -> tuple[str, ...]:
         """Names of the prepared inputs, in the order of the network's inputs."""
         return tuple(self.preparation.feature_names)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The classes as they were in the data, [classes]: whole numbers, numbers, truth values or text."""
+        return _labels(self.schema)
 
     @property
     def layers(self) -> list[tuple[np.ndarray, np.ndarray]] | None:
@@ -113,7 +119,7 @@ class Model:
         return probabilities(self.predict_scores(inputs))
 
     def predict(self, inputs: Any) -> np.ndarray:
-        """Return the most likely label per row as the user wrote it, or a number in the user's units (float64 [n])."""
+        """Return the most likely label per row, of the type it had, or a number in the user's units (float64 [n])."""
         return self.table(self.features(inputs))["prediction"]
 
     def table(self, features: np.ndarray) -> dict[str, np.ndarray]:
@@ -122,7 +128,7 @@ class Model:
         if self.task == "classification":
             chances = probabilities(outputs)
             named = {f"probability of {name}": chances[:, code] for code, name in enumerate(self.classes)}
-            return {"prediction": np.array(self.classes)[chances.argmax(axis=1)], **named}
+            return {"prediction": self.labels[chances.argmax(axis=1)], **named}
         mean, scale = self.target_scale or (0.0, 1.0)
         return {"prediction": outputs[:, 0].astype(np.float64) * scale + mean}
 
@@ -305,6 +311,10 @@ def _check_schema(folder: str | os.PathLike[str], schema: dict[str, Any], descri
         broken(folder, "the schema names no task", repr(task), "classification or regression")
     if not isinstance(classes, list | tuple) or not all(isinstance(name, str) for name in classes):
         broken(folder, "the classes are no list of words", repr(classes)[:60], "one word per class")
+    try:
+        _labels(schema)
+    except (KeyError, ValueError, OverflowError) as error:
+        broken(folder, "the classes cannot be read", str(error), "text, whole numbers, numbers or truth values")
     if task == "classification":
         widths = description.get("widths") or [description.get("outputs")]
         outputs = widths[-1] if isinstance(widths, list) else None
@@ -312,6 +322,13 @@ def _check_schema(folder: str | os.PathLike[str], schema: dict[str, Any], descri
             broken(
                 folder, "classes and outputs do not agree", f"{len(classes)} classes, {outputs!r} outputs", "one each"
             )
+
+
+def _labels(schema: Mapping[str, Any]) -> np.ndarray:
+    names, kind = list(schema.get("classes") or ()), schema.get("labels", "text")
+    if kind == "truth":
+        return np.array([{"False": False, "True": True}[name] for name in names], dtype=bool)
+    return np.array(names, dtype=str) if kind == "text" else np.array([_NUMBERS[kind](name) for name in names])
 
 
 def _target_scale(folder: str | os.PathLike[str], scale: Any) -> tuple[float, float] | None:

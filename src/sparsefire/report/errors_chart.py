@@ -45,8 +45,8 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> Errors
     listed = tuple(
         (classes[true], classes[predicted], figures.count(int(off[true, predicted]))) for true, predicted in pairs
     )
-    widest = max(len(figures.count(int(value))) for value in table.ravel()) if table.size else 1
-    if len(table) > _MOST_CLASSES or 7.2 * widest + 4 > 300 / len(table):
+    widest = len(str(table.max())) if table.size else 1
+    if len(table) > _MOST_CLASSES or 6.2 * widest + 4 > 300 / len(table):
         text = f"{lead} The {len(listed)} most confused pairs:" if listed else lead
         return Errors(Markup(""), Markup(""), text, listed)
     finding = lead
@@ -93,6 +93,8 @@ def _matrix(table: np.ndarray, classes: Sequence[str], width: float, label: str)
         words, class_ = (
             (figures.count(value), "ink" if true == predicted else "warm-text strong") if value else ("·", "soft")
         )
+        if 7.2 * len(words) + 4 > cell:
+            words, class_ = str(value), f"{class_} small"
         parts.append(svg.text(x + cell / 2, y + tall / 2 + 4.5, words, class_, anchor="middle"))
     return svg.picture(parts, width=width, height=top + tall * len(table) + 6, label=label)
 

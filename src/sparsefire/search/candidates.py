@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 from sparsefire.errors import UserError
@@ -93,13 +94,13 @@ def check_methods(methods: Sequence[str]) -> tuple[str, ...]:
     return tuple(methods)
 
 
-def check_densities(densities: Sequence[float]) -> tuple[float, ...]:
+def check_densities(densities: Sequence[Any]) -> tuple[float, ...]:
     """Return densities from dense to sparse, or raise when one lies outside (0, 1).
 
     >>> check_densities([0.1, 0.5])
     (0.5, 0.1)
     """
-    if not densities or not all(isinstance(d, int | float) and 0 < d < 1 for d in densities):
+    if not densities or not all(isinstance(d, Real) and 0 < float(d) < 1 for d in densities):
         raise UserError(
             "densities are shares of the dense network's weights.",
             came=", ".join(map(str, densities)) or "none",

@@ -32,7 +32,7 @@ def asked_for(study: Study, request: Request) -> dict[str, Any]:
         "margin": request.margin,
         "retain": request.retain,
         **{
-            name: list(value) if isinstance(value, list | tuple) else value
+            name: list(value) if isinstance(value, tuple) else value
             for name in ("methods", "densities", "folds", "rounds", "epochs")
             for value in (getattr(request, name),)
         },

@@ -8,15 +8,14 @@ its budget is the plan cut.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from sparsefire.errors import UserError
 from sparsefire.search.candidates import BACKPROP, BOOSTING, DENSE, LINEAR, Candidate, chains, rate_of, target_weights
+from sparsefire.search.request import Request
 from sparsefire.train import Training
+from sparsefire.train.loop import serves
 
-EFFORTS = ("quick", "standard", "thorough")
 METHODS_BY_EFFORT = {
     "quick": ("gmp",),
     "standard": ("gmp", "lrr", "rigl", "sign-in", "static"),
@@ -110,69 +109,50 @@ class Plan:
 
 
 def make_plan(
-    effort: str,
-    rows: int,
-    features: int,
-    test_rows: int,
-    *,
-    outputs: int = 1,
-    methods: Sequence[str] | None = None,
-    densities: Sequence[float] | None = None,
-    margin: float | None = None,
-    retain: float | None = None,
-    folds: int | None = None,
-    rounds: int | None = None,
-    epochs: int | None = None,
-    level: float = 0.05,
-    rule: str = "backprop",
-    narrow: bool = True,
-    max_folds: int | None = None,
+    request: Request, rows: int, features: int, test_rows: int, *, outputs: int = 1, narrow: bool = True
 ) -> Plan:
-    """Return the plan for an effort; what is given explicitly is not touched later.
+    """Return the plan for a request; what is asked for explicitly is not touched later.
 
     Args:
-        effort: ``"quick"``, ``"standard"`` or ``"thorough"``.
+        request: what is asked for; None in it is filled from its effort.
         rows, features, test_rows: size of the development rows, of a prepared row, of the test set.
         outputs: classes if there are more than two, else 1.
-        max_folds: as many folds as the data allow (sites, clusters), or None.
+        narrow: whether the network has a narrow version.
 
-    Raises:
-        UserError: an unknown effort, a margin outside (0, 1), both margin and retain, or impossible numbers.
-
-    >>> plan = make_plan("quick", 1437, 64, 360)
+    >>> plan = make_plan(Request("quick"), 1437, 64, 360)
     >>> plan.folds, plan.rounds, plan.margin, plan.methods
     (10, 5, 0.01, ('gmp',))
     """
-    _check(effort, margin, retain, folds, rounds, epochs, level)
+    effort, quick = request.effort, request.effort == "quick"
     small = rows < 5000
-    slow = rule == "forward-gradient"  # many more passes over the rows, so fewer runs of a smaller network
-    if folds is None:
-        folds = 10 if small and not slow else 3 if effort == "quick" and rows >= 20_000 else 5
-    folds = min(folds, max_folds) if max_folds else folds
-    if epochs is None:
-        usual, quick = (40, 20) if small else (15, 12) if rows < 20_000 else (8, 5)
-        epochs = quick if effort == "quick" else usual
-        epochs = epochs * 6 if slow else epochs
-    if margin is None and retain is None:
+    slow = request.rule == "forward-gradient"  # many more passes over the rows, so fewer runs of a smaller network
+    folds = 10 if small and not slow else 3 if quick and rows >= 20_000 else 5
+    rounds = 3 if quick and (slow or not small) else ROUNDS_BY_EFFORT[effort]
+    usual, fewer = (40, 20) if small else (15, 12) if rows < 20_000 else (8, 5)
+    epochs = (fewer if quick else usual) * (6 if slow else 1)
+    margin = request.margin
+    if margin is None and request.retain is None:
         margin = max(0.01, 2 / max(1, test_rows))
+    methods = request.methods
+    if methods is None:
+        methods = [method for method in METHODS_BY_EFFORT[effort] if serves(request.rule, method.split("/")[0])]
+    densities = request.densities
+    if densities is None:
+        densities = DENSITIES_SLOW if slow else DENSITIES_BY_EFFORT[effort]
     return Plan(
         effort=effort,
-        methods=tuple(methods) if methods is not None else METHODS_BY_EFFORT[effort],
-        densities=tuple(densities)
-        if densities is not None
-        else DENSITIES_SLOW
-        if slow
-        else DENSITIES_BY_EFFORT[effort],
+        methods=tuple(methods),
+        densities=tuple(densities),
         narrow=narrow,
-        folds=folds,
-        rounds=rounds or (3 if effort == "quick" and (slow or not small) else ROUNDS_BY_EFFORT[effort]),
-        epochs=epochs,
+        folds=request.folds or folds,
+        rounds=request.rounds or rounds,
+        epochs=request.epochs or epochs,
         batch=_batch(rows, features, effort),
         rates=RATES_BY_EFFORT[effort],
         margin=margin,
-        retain=retain,
-        level=level,
-        rule=rule,
+        retain=request.retain,
+        level=request.level,
+        rule=request.rule,
         directions=16,
         boosting_rows=BOOSTING_ROWS_BY_EFFORT[effort],
         boosting_trees=max(20, min(100, BOOSTING_HISTOGRAMS // (features * outputs))) if effort != "thorough" else 100,
@@ -187,7 +167,7 @@ def cut(plan: Plan, times_over: float, keep: frozenset[str]) -> Plan:
         times_over: estimated seconds over budgeted ones.
         keep: names of fields the user gave, which stay.
 
-    >>> plan = make_plan("standard", 1437, 64, 360)
+    >>> plan = make_plan(Request("standard"), 1437, 64, 360)
     >>> cut(plan, 4.0, frozenset()).rounds, cut(plan, 4.0, frozenset({"rounds"})).rounds
     (3, 5)
     """
@@ -278,31 +258,3 @@ def _batch(rows: int, features: int, effort: str) -> int:
     if rows < 3000 and effort != "quick":
         return 64
     return 256 if rows > 20_000 and features < 200 else 128
-
-
-def _check(
-    effort: str,
-    margin: float | None,
-    retain: float | None,
-    folds: int | None,
-    rounds: int | None,
-    epochs: int | None,
-    level: float,
-) -> None:
-    if effort not in EFFORTS:
-        raise UserError(f"there is no effort {effort!r}.", came=effort, expected=f"one of {', '.join(EFFORTS)}")
-    if margin is not None and retain is not None:
-        raise UserError("margin and retain are two ways to say one thing.", expected="one of them")
-    if margin is not None and not 0 < margin < 1:
-        raise UserError(
-            "the margin is the loss that may not be exceeded, in units of the score.",
-            came=f"margin={margin:g}",
-            expected="a number between 0 and 1; 0.01 is one point of accuracy",
-        )
-    if retain is not None and not 0 < retain < 1:
-        raise UserError("retain is the share of dense's gain that is kept.", came=f"{retain:g}", expected="0 to 1")
-    if not 0 < level < 0.5:
-        raise UserError("the level is an error probability.", came=f"level={level:g}", expected="such as 0.05")
-    for name, value, least in (("folds", folds, 2), ("rounds", rounds, 2), ("epochs", epochs, 1)):
-        if value is not None and value < least:
-            raise UserError(f"{name} must be at least {least}.", came=f"{name}={value}")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,8 +27,6 @@ from sparsefire.search.candidates import (
     LINEAR,
     Candidate,
     architecture,
-    check_densities,
-    check_methods,
     describe,
     target_weights,
 )
@@ -44,6 +41,7 @@ from sparsefire.search.plan import (
     everyone,
     make_plan,
     rows_of_plan,
+    total_cost,
 )
 from sparsefire.search.request import Request
 from sparsefire.search.runs import FINAL, Job, Study, fold_rows, prepare, settings_of, test_split
@@ -52,7 +50,7 @@ from sparsefire.search.worker import Listener, Worker
 from sparsefire.statistics.power import planned_power
 from sparsefire.studies import Store, key_of
 from sparsefire.train import weight_count
-from sparsefire.train.loop import check_rule, outputs_of
+from sparsefire.train.loop import outputs_of
 from sparsefire.train.networks import Factory, build, can_be_narrow
 
 
@@ -146,11 +144,8 @@ def _silent(event: str, details: dict[str, Any]) -> None:
 
 
 def _study(problem: Problem, request: Request, factory: Factory | nn.Module | None) -> tuple[Study, frozenset[str]]:
-    methods = check_methods(request.methods) if request.methods is not None else None
-    densities = check_densities(request.densities) if request.densities is not None else None
     rng = randomness.entropy(request.rng)
-    empty = make_plan(request.effort, 1, 1, 1, epochs=1)
-    first = Study(problem, empty, {"kind": "mlp", "hidden": []}, rng, factory)
+    first = Study(problem, make_plan(request, 1, 1, 1), {"kind": "mlp", "hidden": []}, rng, factory)
     development, test = test_split(first)
     shape, outputs = _prepared_shape(first, development)
     base = architecture(request.model, len(development), shape, request.hidden, request.rule)
@@ -161,46 +156,18 @@ def _study(problem: Problem, request: Request, factory: Factory | nn.Module | No
     if base["kind"] == "factory":  # one name may stand for different networks
         made = build(describe(base, shape, outputs), rng=0, factory=factory)
         base = {**base, "made": hashlib.sha256(repr(made).encode()).hexdigest()[:16]}
-    narrow = can_be_narrow(base, factory)
     plan = make_plan(
-        request.effort,
+        request,
         len(development),
         int(np.prod(shape)),
         len(test),
         outputs=outputs if outputs > 2 else 1,
-        methods=_able(methods, request),
-        densities=densities,
-        margin=request.margin,
-        retain=request.retain,
-        folds=request.folds,
-        rounds=request.rounds,
-        epochs=request.epochs,
-        level=request.level,
-        rule=request.rule,
-        narrow=narrow,
+        narrow=can_be_narrow(base, factory),
     )
     study = Study(problem, plan, base, rng, factory)
     folds = len(fold_rows(study, 0))  # sites decide their own number
-    given = [name for name in ("folds", "rounds", "epochs", "densities") if getattr(request, name) is not None]
+    given = [name for name in ("folds", "rounds", "densities") if getattr(request, name) is not None]
     return replace(study, plan=replace(plan, folds=folds)), frozenset(given)
-
-
-def _able(methods: Sequence[str] | None, request: Request) -> Sequence[str] | None:
-    """Check named methods against the rule; leave out of an effort's own methods those the rule cannot serve."""
-    if methods is not None:
-        for method in methods:
-            check_rule(request.rule, method.split("/")[0])
-        return methods
-    check_rule(request.rule, "dense")
-    own = make_plan(request.effort, 1, 1, 1, epochs=1).methods
-    able = []
-    for method in own:
-        try:
-            check_rule(request.rule, method.split("/")[0])
-            able.append(method)
-        except UserError:
-            continue
-    return able
 
 
 def _try_network(study: Study, shape: tuple[int, ...], outputs: int) -> None:
@@ -247,10 +214,7 @@ def _after_pilot(
     worker.run([pilot])
     measured = worker.store.read(key_of(settings_of(study, pilot))).result["seconds"]
     model = cost(plan, DENSE, in_fold, features, outputs, dense_weights)
-    total = sum(
-        cost(plan, c, in_fold, features, outputs, dense_weights) * plan.folds * plan.rounds_of(c)
-        for c in everyone(plan)
-    )
+    total = total_cost(plan, rows, features, outputs, dense_weights)
     # Only a machine that is much slower than the model of costs counts: small runs start with overheads of their own.
     slower = measured / model if measured > 4 * model + 2 else 1.0
     worker.done = 0

@@ -127,6 +127,16 @@ def train(
     return masks.bake(net)
 
 
+def serves(rule: str, method: str) -> bool:
+    """Say whether a rule gives the gradients that a method asks for.
+
+    >>> serves("forward-gradient", "gmp"), serves("forward-gradient", "rigl")
+    (True, False)
+    """
+    asks = method in METHODS and "dense gradient" in METHODS[method].needs
+    return RULES[rule].dense_gradients or not asks
+
+
 def check_rule(rule: str, method: str) -> None:
     """Raise when a method needs gradients a rule cannot give.
 
@@ -134,8 +144,8 @@ def check_rule(rule: str, method: str) -> None:
     """
     if rule not in RULES:
         raise UserError(f"there is no rule {rule!r}.", came=repr(rule), expected=f"one of {', '.join(RULES)}")
-    if method in METHODS and "dense gradient" in METHODS[method].needs and not RULES[rule].dense_gradients:
-        able = [name for name, other in METHODS.items() if "dense gradient" not in other.needs]
+    if not serves(rule, method):
+        able = [name for name in METHODS if serves(rule, name)]
         raise UserError(
             f"method {method!r} grows where the gradient of absent weights is large, which rule {rule!r} does not see.",
             came=f"--methods {method} with --rule {rule}",
