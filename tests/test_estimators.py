@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
@@ -122,17 +123,32 @@ def test_a_constant_target_is_predicted():
     assert model.predict(X) == pytest.approx(7.0, abs=0.2)
 
 
-@pytest.mark.parametrize("density", [0, -0.1, 1.5, float("nan"), "some"])
+@pytest.mark.parametrize("density", [0, -0.1, 1.5, float("nan"), "some", "0.1", None, True, [0.1]])
 def test_a_density_that_is_none_is_refused(density):
     X, y = blobs()
     with pytest.raises(UserError, match="density"):
         SparseClassifier(density=density, hidden=[8], epochs=1).fit(X, y)
 
 
-def test_a_method_that_is_none_is_refused():
+@pytest.mark.parametrize("method", ["magic", None])
+def test_a_method_that_is_none_is_refused(method):
     X, y = blobs()
     with pytest.raises(UserError, match="no method"):
-        SparseClassifier(method="magic", hidden=[8], epochs=1).fit(X, y)
+        SparseClassifier(method=method, hidden=[8], epochs=1).fit(X, y)
+
+
+@pytest.mark.parametrize("density", [0.5, "auto"])
+@pytest.mark.parametrize("options", [{"hidden": [8.5]}, {"hidden": "wide"}, {"hidden": [0]}, {"epochs": 0}])
+def test_settings_that_are_none_are_refused(options, density):
+    X, y = blobs()
+    with pytest.raises(UserError):
+        SparseClassifier(density=density, **options).fit(X, y)
+
+
+def test_one_hidden_layer_may_be_a_number_as_in_fit():
+    X, y = blobs()
+    both = [SparseClassifier(0.5, hidden=hidden, epochs=2, random_state=0).fit(X, y) for hidden in (8, [8])]
+    np.testing.assert_array_equal(both[0].predict_proba(X), both[1].predict_proba(X))
 
 
 def test_fitted_models_are_pickled_whole():
@@ -216,3 +232,40 @@ def test_a_factory_that_cannot_be_had_is_refused(name):
     X, y = blobs()
     with pytest.raises(UserError):
         sf.fit(X, y, model=name)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("def factory(:", "SyntaxError"),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("import sys; sys.exit(3)", "SystemExit: 3"),
+        ("import no_such_module_", "ModuleNotFoundError"),
+        ("other = 3", "AttributeError"),
+    ],
+)
+def test_a_module_that_fails_on_import_is_told(tmp_path, monkeypatch, text, words):
+    name = f"broken_{words.split(':')[0].lower()}"
+    (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UserError, match="cannot be imported") as caught:
+        sf.estimators.resolve_factory(f"{name}:factory")
+    assert caught.value.came.startswith(words)
+    assert caught.value.__cause__ is not None
+
+
+@pytest.mark.parametrize("role", ["cluster", "group", "time"])
+def test_roles_as_arrays_in_both_ways_of_calling(role, monkeypatch):
+    """The search itself is left out: it is the problem it is given that counts."""
+    X, y = blobs()
+    problems = []
+    monkeypatch.setattr(sf.estimators, "fit_problem", lambda problem, *_, **__: problems.append(problem))
+    values = np.arange(160) // 8
+    frame = pd.DataFrame(X, columns=list("abcd")).assign(y=y)
+    sf.fit(X, y, **{role: values}, out="nowhere")
+    sf.fit(frame, target="y", **{role: values}, out="nowhere")
+    sf.fit(frame, target="y", **{role: list(values)}, out="nowhere")
+    for problem in problems:
+        found = problem.groups["group"].astype(int) if role == "group" else getattr(problem, role)
+        assert found.tolist() == values.tolist()

@@ -46,7 +46,7 @@ def fit(
     methods: Annotated[str | None, typer.Option(help="Sparse methods, comma separated.")] = None,
     densities: Annotated[str | None, typer.Option(help="Shares of weights kept, comma separated.")] = None,
     folds: Annotated[int | None, typer.Option(help="Folds of a round.")] = None,
-    rounds: Annotated[int | None, typer.Option(help="Rounds of fresh folds and fresh initialisations.")] = None,
+    rounds: Annotated[int | None, typer.Option(help="Rounds, each with fresh folds and initial weights.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the rows.")] = None,
     level: Annotated[float, typer.Option(help="One-sided error level of the selection and of the test.")] = 0.05,
     rule: Annotated[str, typer.Option(help="backprop or forward-gradient.")] = "backprop",
@@ -58,7 +58,7 @@ def fit(
 ) -> None:
     """Find the smallest network that is not worse than the dense one, and write it with its report."""
     from sparsefire import randomness
-    from sparsefire.data import describe, headline, open_problem, split_test
+    from sparsefire.data import describe, open_problem, split_test
     from sparsefire.estimators import fit_problem, resolve_factory
     from sparsefire.report.progress import Progress
     from sparsefire.report.terminal import (
@@ -101,8 +101,6 @@ def fit(
             },
             colour=colour,
         )
-        if headline(problem)
-        else ""
     )
     with Progress() as progress:
 

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from torch import nn
 from sparsefire.data import Preparation, Problem, open_problem, problem_from_arrays
 from sparsefire.data.read_arrays import standard_inputs
 from sparsefire.deploy import Model, load_model
+from sparsefire.deploy.model import probabilities
 from sparsefire.errors import UserError
 from sparsefire.report import write_report
 from sparsefire.search.candidates import Candidate, architecture, check_methods, describe
@@ -30,7 +32,7 @@ from sparsefire.search.request import Request
 from sparsefire.search.search import search
 from sparsefire.search.worker import Listener
 from sparsefire.train import build, outputs_of, train
-from sparsefire.train.networks import Factory
+from sparsefire.train.networks import Factory, first_line
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,8 @@ def fit(
     Args:
         X: a table (pandas, polars), an array, or with ``y=None`` a path or the name of a data set.
         y: one value per row, or None when ``target`` names a column.
-        target, cluster, time, site, group: columns of the table (or one value per row); see
+        target: column to predict where ``y`` is None, else what ``y`` is called.
+        cluster, time, site, group: columns of the table, or one value per row; see
             :func:`sparsefire.data.open_problem`.
         task, score: what is detected otherwise.
         effort: ``"quick"``, ``"standard"`` or ``"thorough"``; sets what is not given below.
@@ -96,7 +99,7 @@ def fit(
         folds, rounds, epochs, level: K, M, passes over the rows, error level of the selection and of the test.
         rule: ``"backprop"`` or ``"forward-gradient"``.
         model: ``"mlp"``, ``"cnn"``, ``"package.module:factory"``, a callable ``factory(shape, outputs)`` or an
-            ``nn.Module`` whose copies are initialised afresh for every run.
+            ``nn.Module`` whose copies are initialised afresh for every run, by the ``reset_parameters`` of its parts.
         hidden: widths of the hidden layers.
         rng: with an int, the result is the same on the same machine whatever ``workers``.
         workers: processes with one thread each; all cores by default.
@@ -158,10 +161,10 @@ def resolve_factory(name: str) -> Factory:
         sys.path.append(here)  # a module beside the data, as python -m would find it
     try:
         found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+    except (Exception, SystemExit) as error:  # whatever the user's own code does when it is imported
         raise UserError(
             f"the model {name!r} cannot be imported.",
-            came=str(error),
+            came=first_line(error),
             expected="a module that python finds from here, and a function in it",
         ) from error
     if not callable(found):
@@ -219,24 +222,24 @@ class _Sparse(BaseEstimator):
         if self.density == "auto":
             self._search(X, target, number)
             return
-        if isinstance(self.density, str) or not 0 < self.density <= 1:
-            raise UserError(
-                f"density is {self.density!r}.", came=repr(self.density), expected='a number in (0, 1], or "auto"'
-            )
-        check_methods([self.method])
+        density: Any = self.density
+        if isinstance(density, bool) or not isinstance(density, Real) or not 0 < float(density) <= 1:
+            raise UserError(f"density is {density!r}.", came=repr(density), expected='a number in (0, 1], or "auto"')
+        check_methods([str(self.method)])
+        request = Request("standard", epochs=self.epochs, hidden=self.hidden)
         self.preparation_: Preparation | None = None
         self.mean_ = X.mean(axis=0)
         spread = X.std(axis=0)
         self.spread_ = np.where(spread > 1e-12 * np.maximum(1.0, np.abs(self.mean_)), spread, 1.0)
         x = self._prepared(X)
-        plan = make_plan(Request("standard", epochs=self.epochs), len(X), x.shape[1], 1)
-        dense = self.density == 1
-        candidate = Candidate("one", "dense" if dense else "sparse", "dense" if dense else self.method, self.density)
-        base = architecture("mlp", len(X), x.shape[1:], self.hidden, "backprop")
+        plan = make_plan(request, len(X), x.shape[1], 1)
+        dense = density == 1
+        candidate = Candidate("one", "dense" if dense else "sparse", "dense" if dense else self.method, float(density))
+        base = architecture("mlp", len(X), x.shape[1:], request.hidden, "backprop")
         description = describe(base, x.shape[1:], outputs)
         training = plan.training(candidate, len(X))
         self.network_ = train(build(description, number), x, target, training, task=self._task, rng=number).double()
-        self.n_iter_ = training.total_epochs()
+        self.n_iter_ = training.epochs
         self._count()
 
     def _search(self, X: np.ndarray, target: np.ndarray, number: int) -> None:
@@ -311,11 +314,7 @@ class SparseClassifier(ClassifierMixin, _Sparse):
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return class probabilities [rows, classes], in the order of ``classes_``."""
-        outputs = self._outputs(X)
-        if outputs.shape[1] == 1:  # one logit: a linear model for two classes
-            outputs = np.hstack([np.zeros_like(outputs), outputs])
-        powers = np.exp(outputs - outputs.max(axis=1, keepdims=True))
-        return powers / powers.sum(axis=1, keepdims=True)
+        return probabilities(self._outputs(X))
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the most likely label per row."""

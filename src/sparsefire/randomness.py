@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from sparsefire.errors import UserError
+
 _MASK = (1 << 128) - 1
 
 
@@ -23,7 +25,7 @@ def entropy(rng: Any = None) -> int:
         An integer in [0, 2¹²⁸).
 
     Raises:
-        TypeError: for anything else; ValueError: for a negative int.
+        TypeError: for anything else; UserError (a ValueError): for a negative int.
 
     >>> entropy(3)
     3
@@ -34,7 +36,7 @@ def entropy(rng: Any = None) -> int:
         raise TypeError(f"rng must be an int or a generator, got {rng!r}")
     if isinstance(rng, int | np.integer):
         if rng < 0:
-            raise ValueError(f"rng must be a non-negative integer, got {rng}")
+            raise UserError("rng must be a non-negative integer.", came=str(rng), expected="0 or more")
         return int(rng) & _MASK
     if isinstance(rng, np.random.SeedSequence):
         return int.from_bytes(rng.generate_state(4, np.uint32).tobytes(), "little")

@@ -14,7 +14,16 @@ import pytest
 import scipy.sparse
 import sklearn.datasets
 
-from sparsefire.data import describe, fit_preparation, folds, headline, open_problem, problem_from_arrays, split_test
+from sparsefire.data import (
+    Problem,
+    describe,
+    fit_preparation,
+    folds,
+    headline,
+    open_problem,
+    problem_from_arrays,
+    split_test,
+)
 from sparsefire.errors import UserError
 
 CLASSES, NUMBER = "classification", "regression"
@@ -283,3 +292,100 @@ def test_arrays_that_do_not_fit(X: Any, y: Any, options: dict[str, Any], words: 
 def test_repeated_names_in_python() -> None:
     with pytest.raises(UserError, match="more than once"):
         problem_from_arrays(pd.DataFrame([[1, 2], [3, 4]], columns=["a", "a"]), [0, 1])
+
+
+WHO = [f"p{i // 4}" for i in range(40)]
+SEX = ["f", "m"] * 20
+
+
+def table_of_visits() -> pd.DataFrame:
+    return pd.DataFrame(
+        {"a": np.arange(40.0) * 1.5, "who": WHO, "sex": SEX, "ward": ["u", "v", "v", "u"] * 10, "y": [0, 1] * 20}
+    )
+
+
+def opened(door: str, **options: Any) -> Problem:
+    frame = table_of_visits()
+    if door == "name":
+        return open_problem(frame, target="y", **options)
+    if door == "arrays":
+        return problem_from_arrays(frame, "y", **options)
+    return problem_from_arrays(np.arange(80.0).reshape(40, 2), [0, 1] * 20, **options)
+
+
+VALUES = [SEX, np.array(SEX), np.array(SEX)[:, None], pd.Series(SEX), pl.Series(SEX), pd.Categorical(SEX), tuple(SEX)]
+
+
+@pytest.mark.parametrize("door", ["name", "arrays", "array"])
+@pytest.mark.parametrize("given", VALUES, ids=lambda given: type(given).__name__)
+def test_roles_as_one_value_per_row(door: str, given: Any) -> None:
+    problem = opened(door, group=given, cluster=given, site=given)
+    assert {name: levels.tolist() for name, levels in problem.groups.items()} == {"group": SEX}
+    assert (problem.cluster_name, problem.site_name, problem.site_names) == ("cluster", "site", ("f", "m"))
+    assert problem.cluster is not None
+    assert problem.cluster.tolist() == [0, 1] * 20
+    timed = opened(door, time=np.arange(40))
+    assert timed.time is not None
+    assert timed.time.tolist() == list(range(40))
+
+
+@pytest.mark.parametrize("door", ["name", "arrays", "array"])
+def test_roles_that_bring_their_names(door: str) -> None:
+    problem = opened(door, cluster=pl.Series("patient", WHO), time={"day": np.arange(40)}, group={"g": SEX, "h": WHO})
+    assert (problem.cluster_name, problem.time_name, list(problem.groups)) == ("patient", "day", ["g", "h"])
+    assert list(opened(door, group=pd.Series(SEX, name="gender")).groups) == ["gender"]
+
+
+@pytest.mark.parametrize("door", ["name", "arrays"])
+def test_a_series_out_of_the_table_is_the_column_of_its_name(door: str) -> None:
+    frame = table_of_visits()
+    by_name, by_series = opened(door, cluster="who", group=["sex", "ward"]), opened(door, cluster=frame["who"])
+    assert [column.name for column in by_series.columns] == [column.name for column in by_name.columns]
+    assert "who" not in by_series.inputs
+    assert by_name.identity() == by_series.identity()
+    assert list(by_name.groups) == ["sex", "ward"]
+    assert "y" not in problem_from_arrays(frame, frame["y"]).inputs
+
+
+@pytest.mark.parametrize("door", ["name", "arrays", "array"])
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"cluster": 3}, "not understood"),
+        ({"group": {"f", "m"}}, "not understood"),
+        ({"cluster": [[1], [2]] * 20}, "cannot be told apart"),
+        ({"site": np.zeros((40, 2))}, "not one value per row"),
+        ({"cluster": [1, 2]}, "not one value per row"),
+        ({"group": ["sex", "sexx"]}, 'no column "sexx"'),
+        ({"cluster": "whoo"}, 'no column "whoo"'),
+        ({"cluster": {"a": WHO, "b": WHO}}, "cluster is one column"),
+    ],
+)
+def test_roles_that_are_none(door: str, options: dict[str, Any], words: str) -> None:
+    if door == "array":
+        words = words.replace("sexx", "sex")
+    with pytest.raises(UserError, match=words):
+        opened(door, **options)
+
+
+def test_columns_of_an_array_have_no_names() -> None:
+    with pytest.raises(UserError, match='the array has no column "who"') as caught:
+        opened("array", cluster="who")
+    assert (caught.value.expected, caught.value.attempt) == ("one value per row, or a table with names", "")
+    with pytest.raises(UserError, match="target is no name"):
+        open_problem(table_of_visits(), target=np.arange(40))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["csv", "npz"])
+def test_values_beside_a_file(tmp_path: Path, kind: str) -> None:
+    if kind == "csv":
+        table_of_visits().to_csv(tmp_path / "d.csv", index=False)
+    else:
+        np.savez(tmp_path / "d.npz", x=np.arange(80.0).reshape(40, 2), y=np.arange(40) % 2, sex=SEX, ward=SEX)
+    problem = open_problem(tmp_path / f"d.{kind}", target="y", cluster=np.array(WHO), group=["sex", "ward"])
+    assert problem.cluster is not None
+    assert problem.cluster.tolist() == [i // 4 for i in range(40)]
+    assert list(problem.groups) == ["sex", "ward"]
+    with pytest.raises(UserError, match='no column "wardd"' if kind == "csv" else "no array wardd") as caught:
+        open_problem(tmp_path / f"d.{kind}", target="y", cluster=np.array(WHO), group=["sex", "wardd"])
+    assert "ward" in caught.value.attempt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from sparsefire.data.problem import Problem
-from sparsefire.data.split import describe_split, folds, split_test
+from sparsefire.data.split import _deal, describe_split, folds, split_test
 from sparsefire.errors import UserError
 
 quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
@@ -237,7 +238,7 @@ def test_folds_that_are_not_possible(whole: Problem, k: int, words: str | None) 
     ("whole", "words"),
     [
         (problem(np.array([0] * 40 + [1], np.int64)), "has one row only"),
-        (problem(np.arange(40.0), cluster=np.arange(40) // 20), "too few values for a test set"),
+        (problem(np.arange(40.0), cluster=np.arange(40) // 20), "test rows lack two values"),
         (problem(np.arange(40.0), site=np.arange(40) // 20), "too few sites"),
         (problem(np.arange(40.0), site=np.arange(40)), "can be the test set"),
         (problem(np.arange(40.0), time=(np.arange(40) > 5) * 1.0), "latest fifth"),
@@ -249,9 +250,122 @@ def test_test_sets_that_are_not_possible(whole: Problem, words: str) -> None:
         split_test(whole, 0)
 
 
-def test_auc_needs_both_classes_in_the_test_set() -> None:
-    target = np.array([0, 1] * 20 + [0] * 60, np.int64)
-    whole = problem(target, time=np.arange(100.0))
-    split_test(whole, 0)
-    with pytest.raises(UserError, match="AUC does not exist"):
-        split_test(Problem(**{**whole.__dict__, "score": "auc"}), 0)
+def scored_by_auc(target: np.ndarray, **roles: Any) -> Problem:
+    return replace(problem(target, **roles), score="auc")
+
+
+FIVE = np.arange(240) // 48
+SIDES = np.tile([0, 1], 120)
+
+
+def rare(*rows: int) -> np.ndarray:
+    """Return 100 rows of class 0 but for the given ones."""
+    return np.isin(np.arange(100), rows).astype(np.int64)
+
+
+@pytest.mark.parametrize(
+    "whole",
+    [
+        problem(SIDES, cluster=FIVE),
+        problem(SIDES, cluster=np.minimum(np.arange(240), 192), time=np.arange(240.0)),
+        problem(SIDES, cluster=np.minimum(np.arange(240), 200), test_rows=np.arange(200, 240)),
+        problem(SIDES, cluster=np.repeat([0, 1, 2], 80), site=np.repeat([0, 1, 2], 80)),
+    ],
+    ids=["cluster", "time", "own test set", "site"],
+)
+def test_the_test_rows_come_from_two_clusters_at_least(whole: Problem) -> None:
+    with pytest.raises(UserError, match=r"two values of|can be the test set") as caught:
+        split_test(whole, 0)
+    assert 'two values of "cluster"' in caught.value.expected
+
+
+def test_how_many_clusters_a_test_set_takes() -> None:
+    with pytest.raises(UserError) as caught:
+        split_test(problem(SIDES, cluster=FIVE), 0)
+    assert caught.value.came == "48 rows, 1 cluster"
+    assert "about 10 among all rows" in caught.value.expected
+    _, test = split_test(problem(SIDES, cluster=np.arange(240) // 24), 0)
+    assert len(test) == 48
+
+
+def test_one_large_cluster_is_not_the_test_set_where_several_small_ones_can_be() -> None:
+    cluster = np.concatenate([np.zeros(48, np.int64), np.arange(1, 193) // 6 + 1])
+    for rng in range(20):
+        _, test = split_test(problem(SIDES, cluster=cluster), rng)
+        assert len(np.unique(cluster[test])) >= 2
+
+
+@pytest.mark.parametrize(
+    ("whole", "words"),
+    [
+        (
+            scored_by_auc(rare(*range(0, 60, 5), 90), time=np.arange(100.0)),
+            'test rows lack two rows of the class "class 1"',
+        ),
+        (
+            scored_by_auc(rare(*range(0, 60, 5)), time=np.arange(100.0)),
+            'test rows lack two rows of the class "class 1"',
+        ),
+        (scored_by_auc(rare(0, 1, 2, 3)), 'test rows lack two rows of the class "class 1"'),
+        (scored_by_auc(rare(0, 1, 2, 98), test_rows=np.arange(80, 100)), "test rows lack two rows"),
+        (
+            scored_by_auc(rare(*range(8), 88, 89), cluster=np.arange(100) // 4, time=np.arange(100.0)),
+            "two clusters of",
+        ),
+        (scored_by_auc(1 - rare(*range(0, 60, 5), 90), time=np.arange(100.0)), 'lack two rows of the class "class 0"'),
+    ],
+)
+def test_an_auc_takes_two_rows_of_each_class_in_the_test_set(whole: Problem, words: str) -> None:
+    split_test(replace(whole, score="accuracy"), 0)
+    with pytest.raises(UserError, match=words) as caught:
+        split_test(whole, 0)
+    assert "--score accuracy" in caught.value.attempt
+
+
+def test_a_site_with_one_positive_is_not_chosen_for_an_auc() -> None:
+    site = np.repeat([0, 1, 2, 3], 25)
+    whole = scored_by_auc(rare(3, *range(25, 100, 5)), site=site)
+    assert {int(site[split_test(whole, rng)[1][0]]) for rng in range(20)} == {1, 2, 3}
+    with pytest.raises(UserError, match="can be the test set") as caught:
+        split_test(scored_by_auc(rare(3, 30, 60, 90), site=site), 0)
+    assert 'two rows of the class "class 1"' in caught.value.expected
+
+
+def test_rows_held_out_in_turn_hold_both_classes_for_an_auc() -> None:
+    """All positives but one are early, and with a time the early rows are never held out."""
+    whole = scored_by_auc(rare(*range(10), 70), time=np.arange(100.0))
+    assert len(folds(replace(whole, score="accuracy"), np.arange(100), 3, 0)) == 3
+    with pytest.raises(UserError, match="held out in turn lack two rows of the class"):
+        folds(whole, np.arange(100), 3, 0)
+
+
+def test_a_constant_target_is_no_test_set_for_r2() -> None:
+    site, y = np.repeat([0, 1, 2, 3], 25), np.arange(100.0)
+    y[:25] = 0.1 + 0.2
+    assert {int(site[split_test(problem(y, site=site), rng)[1][0]]) for rng in range(20)} == {1, 2, 3}
+    with pytest.raises(UserError, match="can be the test set") as caught:
+        split_test(problem(site * 1.0, site=site), 0)
+    assert 'differ in "y"' in caught.value.expected
+    late = np.minimum(np.arange(100.0), 80)
+    with pytest.raises(UserError, match='test rows lack two rows that differ in "y"'):
+        split_test(problem(late, time=np.arange(100.0)), 0)
+    with pytest.raises(UserError, match="for development lack two rows that differ"):
+        split_test(problem(np.maximum(np.arange(100.0), 80), test_rows=np.arange(80, 100)), 0)
+    with pytest.raises(UserError, match="held out in turn lack two rows that differ"):
+        folds(problem(np.minimum(np.arange(100.0), 10), time=np.arange(100.0)), np.arange(100), 3, 0)
+
+
+def test_a_training_part_without_rows_is_refused() -> None:
+    """Every cluster is at both sites, so that nothing is left to train on where one of them is held out."""
+    whole = problem(np.arange(40.0), cluster=np.arange(40) % 10, site=np.arange(40) // 20)
+    with pytest.raises(UserError, match="training part of fold 1 of 2 would have no rows"):
+        folds(whole, np.arange(40), 2, 0)
+
+
+@quick
+@given(st.integers(0, 10**6), st.integers(2, 8), st.integers(0, 30), st.integers(1, 4))
+def test_no_deal_leaves_a_fold_without_clusters(rng: int, k: int, more: int, classes: int) -> None:
+    generator = np.random.default_rng(rng)
+    table = np.floor(generator.pareto(0.5, (k + more, classes)))
+    table[np.arange(len(table)), generator.integers(0, classes, len(table))] += 1
+    assert set(_deal(table, k, generator)) == set(range(k))

@@ -80,7 +80,10 @@ def thinned(description, density, rng=0, factory=None):
 
 
 MLP = {"kind": "mlp", "widths": [12, 40, 30, 3]}
-SCHEMA = {"task": "classification", "classes": ["setosa", "it's", "<b>"], "target": "kind", "columns": []}
+SCHEMA = {
+    "kind": "array", "columns": [], "shape": [12], "feature_names": [], "scaled": False, "ignored": [],
+    "task": "classification", "classes": ["setosa", "it's", "<b>"], "target": "kind",
+}  # fmt: skip
 
 
 @pytest.fixture

@@ -18,7 +18,11 @@ from sparsefire.deploy.model import probabilities
 from sparsefire.errors import UserError
 from sparsefire.randomness import stream
 
-SCHEMA = {"task": "classification", "classes": ["no", "yes"], "target": "y", "columns": []}
+SCHEMA = {
+    "kind": "array", "columns": [], "shape": [3], "feature_names": [], "scaled": False, "ignored": [],
+    "task": "classification", "classes": ["no", "yes"], "target": "y",
+}  # fmt: skip
+COLUMN = {"name": "age", "kind": "number", "categories": [], "date": False, "not_numbers": []}
 
 
 def rows(n, width=12):
@@ -99,7 +103,7 @@ def test_any_number_of_rows(saved, n):
 def test_regression_in_the_users_units(tmp_path, rooms, thin, centre):
     description = {"kind": "mlp", "widths": [4, 8, 1]}
     network = thin(description, 1.0)
-    schema = {"task": "regression", "classes": [], "target": "price"}
+    schema = SCHEMA | {"task": "regression", "classes": [], "target": "price"}
     save_model(tmp_path, description=description, network=network, preparation=centre(np.arange(4.0)), schema=schema,
                target_scale=(np.float64(100.0), np.float32(2.5)))  # fmt: skip
     model = load_model(tmp_path)
@@ -233,6 +237,35 @@ def test_settings_that_lie(saved, change, words):
     folder, _ = saved
     rewrite(folder, change)
     with pytest.raises(UserError, match=words):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("name", ["kind", "columns", "shape", "feature_names", "scaled", "ignored"])
+@pytest.mark.parametrize("value", [None, 3, "x", {}, [None]])
+def test_a_schema_that_cannot_read_new_rows(saved, name, value):
+    folder, _ = saved
+    rewrite(folder, lambda settings: settings["schema"].update({name: value}))
+    with pytest.raises(UserError, match=r"model\.json describes (column 0|the ')"):
+        load_model(folder)
+    rewrite(folder, lambda settings: settings["schema"].pop(name))
+    with pytest.raises(UserError, match=f"model\\.json describes the '{name}'") as caught:
+        load_model(folder)
+    assert "fit and save the model again" in caught.value.attempt
+
+
+@pytest.mark.parametrize("name", COLUMN)
+@pytest.mark.parametrize("value", [None, 3, "x", {}, [None]])
+def test_a_column_that_cannot_be_read(saved, name, value):
+    folder, _ = saved
+    rewrite(folder, lambda settings: settings["schema"].update(columns=[COLUMN]))
+    load_model(folder)
+    if (name, value) == ("name", "x"):
+        return
+    rewrite(folder, lambda settings: settings["schema"].update(columns=[COLUMN, COLUMN | {name: value}]))
+    with pytest.raises(UserError, match=r"model\.json describes column 1"):
+        load_model(folder)
+    rewrite(folder, lambda settings: settings["schema"]["columns"][1].pop(name))
+    with pytest.raises(UserError, match=r"model\.json describes column 1"):
         load_model(folder)
 
 

@@ -110,7 +110,7 @@ def test_far_bounds_are_clipped_with_an_arrow():
 
 
 def test_the_gate_is_drawn_against_its_own_line():
-    made = verdicts.verdict("no-network-needed", gate_passed=False)
+    made = verdicts.verdict("no-network-needed")
     drawn = str(intervals_chart.draw(made, width=340.0))
     assert "a guess ought to lie wholly left of the dotted line" in drawn
     assert "−0.4, at most +0.3" in drawn

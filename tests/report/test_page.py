@@ -12,7 +12,8 @@ import pytest
 from sparsefire.deploy.arrays import pack
 from sparsefire.deploy.folder import write_folder
 from sparsefire.errors import UserError
-from sparsefire.report import page, run_folder, write_report
+from sparsefire.report import candidates_table, page, run_folder, write_report
+from sparsefire.report.repeat import repeat
 from sparsefire.search import wording
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -172,6 +173,42 @@ def test_sections_come_in_the_promised_order_and_absent_ones_are_absent():
     assert titles == ["Score against size", "Candidates", "What this does not tell you", "Repeat this run"]
 
 
+def test_the_rows_that_were_compared_are_told():
+    made = verdicts.verdict()
+    made["data"]["rows_compared"] = 1_200
+    text = Tree(build(made)).text
+    assert "on 1,200 rows: 97.8% correct" in text
+    assert "1,437 development (1,200 held out in turn), 360 test" in text
+    labels = " ".join(attributes["aria-label"] for attributes in Tree(build(made)).all("svg"))
+    assert "Selection, 1,200 rows" in labels
+
+
+def test_every_setting_stands_in_the_box_that_repeats_the_run():
+    made = verdicts.verdict(rounds=2)
+    made["plan"]["command"] = ""  # called from Python
+    assert dict(repeat(made)) | {"data": "", "split": "", "versions": "", "runs": ""} == {
+        "data": "", "split": "", "versions": "", "runs": "", "effort": "standard",
+        "methods": "gmp, lrr, rigl, static, sign-in", "densities": "0.5 0.2 0.1 0.05 0.02 0.01",
+        "folds": "5 × 2 initialisations", "training": "40 epochs, 3 rates tried, batches of 64, backprop",
+        "margin": "1.0 points, the default", "level": "5%", "model": "mlp, hidden 256 256", "rng": "0",
+        "power": "two equal networks would be confirmed with a chance of 28%",
+    }  # fmt: skip
+    text = Tree(build(made)).text
+    assert all(fact in text for _, fact in repeat(made))
+    made["plan"]["margin_given"] = True
+    assert dict(repeat(made))["margin"] == "1.0 points, as given"
+    made["plan"]["retain"] = 0.95
+    assert dict(repeat(made))["margin"] == "1.0 points, keeps 95% of dense's gain"
+
+
+def test_one_column_has_one_number_of_decimals():
+    made = verdicts.verdict()
+    made["candidates"][5]["lower"] = -0.00996
+    lines = candidates_table.table(made).everything
+    told = [line.difference.partition(".")[2] for line in lines if line.bounds]
+    assert {len(decimals) for decimals in told} == {3}
+
+
 def test_the_stored_words_win_over_new_ones():
     made = verdicts.verdict()
     made["headline"] = "A sentence of its own."
@@ -180,9 +217,9 @@ def test_the_stored_words_win_over_new_ones():
 
 def test_warnings_are_shown_once():
     made = verdicts.verdict()
-    made["warnings"] = ["few groups; the level is approximate"]
-    made["confirmation"]["warnings"] = ["few groups; the level is approximate"]
-    assert Tree(build(made)).text.count("few groups; the level is approximate") == 1
+    made["warnings"] = ["On the test rows: few groups"]
+    made["confirmation"]["warnings"] = ["few groups"]
+    assert Tree(build(made)).text.count("few groups") == 1
 
 
 def test_the_largest_page_stays_small():
@@ -252,6 +289,52 @@ def test_a_damaged_verdict_is_a_user_error(tmp_path, content):
     with pytest.raises(UserError):
         write_report(tmp_path)
     assert not (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize("change", [None, "x", [None], -1e308])
+def test_a_verdict_that_was_changed_makes_a_page_or_a_user_error(tmp_path, change):
+    """Each key in turn, down to two levels, removed or given another value."""
+    whole = verdicts.verdict("confirmed", "sparse", groups=True, rounds=2, better=True)
+    whole["candidates"] = whole["candidates"][:9]  # the chosen one, gmp at 5%, is among them
+    places = [(key,) for key in whole]
+    places += [(key, sub) for key in ("data", "plan", "selected", "gate", "confirmation") for sub in whole[key]]
+    places += [("candidates", 3, sub) for sub in whole["candidates"][3]]
+    places += [("groups", 0, "rows", 0, sub) for sub in whole["groups"][0]["rows"][0]]
+    refused = []
+    for *way, last in places:
+        made = json.loads(json.dumps(whole))
+        inner = made
+        for step in way:
+            inner = inner[step]
+        if change is None:
+            del inner[last]
+        else:
+            inner[last] = change
+        (tmp_path / "verdict.json").write_text(json.dumps(made), encoding="utf-8")
+        try:
+            write_report(tmp_path)
+        except UserError as error:
+            refused.append(error)
+    assert 5 < len(refused) < len(places)
+    assert all("verdict.json" in error.message for error in refused)
+    assert all("repeat the sparsefire fit command" in error.attempt for error in refused)
+
+
+@pytest.mark.parametrize("spoil", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b.replace(b"curve", b"curse")])
+def test_a_damaged_results_file_is_a_user_error(tmp_path, spoil):
+    run = verdicts.write_run(tmp_path / "run", verdicts.verdict())
+    file = run / "results.parquet"
+    file.write_bytes(spoil(file.read_bytes()))
+    with pytest.raises(UserError, match=r"results\.parquet cannot be read") as error:
+        write_report(run)
+    assert "repeat the sparsefire fit command" in error.value.attempt
+
+
+def test_a_file_in_place_of_a_run_is_a_user_error(tmp_path):
+    file = tmp_path / "data.csv"
+    file.write_text("a,b\n")
+    with pytest.raises(UserError, match="holds no finished run"):
+        write_report(file)
 
 
 def test_an_example_of_the_words_is_a_verdict():

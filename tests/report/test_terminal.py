@@ -48,6 +48,31 @@ def test_result_block_as_in_the_picture():
     assert lines[-1] == "  … 29 more in the report"
 
 
+def test_one_column_has_one_number_of_decimals():
+    made = verdicts.verdict()
+    rows = {row["id"]: row for row in made["candidates"]}
+    rows["gmp@0.05"].update(difference=-0.00612, lower=-0.009996)  # near the margin, and passed: no reason for decimals
+    shifts = re.findall(r"([−+]\d+\.(\d+))  [✓✕]", terminal.result_block(made))
+    assert {len(decimals) for _, decimals in shifts} == {1}
+    rows["gmp@0.05"].update(difference=-0.00996)  # would read −1.0, the margin, and passed
+    shifts = re.findall(r"([−+]\d+\.(\d+))  [✓✕]", terminal.result_block(made))
+    assert {len(decimals) for _, decimals in shifts} == {3}
+    assert "−0.996  ✓ chosen" in terminal.result_block(made)
+
+
+@pytest.mark.parametrize(("estimate", "said"), [(-0.051, "5.1 points below a"), (0.004, "0.4 points above a")])
+def test_dense_above_or_below_a_guess(estimate, said):
+    made = verdicts.verdict("no-network-needed")
+    made["gate"].update(estimate=estimate, lower=-0.06)
+    assert f"Dense  {said} constant guess, at least −6.0; needed above +1.0" in terminal.verdict_block(made)
+
+
+def test_the_rows_that_were_compared_are_told():
+    made = verdicts.verdict()
+    made["data"]["rows_compared"] = 1_200
+    assert "at least −0.8, on 1,200 rows; allowed −1.0" in terminal.verdict_block(made)
+
+
 def test_verdict_block_as_in_the_picture():
     lines = terminal.verdict_block(verdicts.verdict(), "runs/digits").splitlines()
     assert lines[2:] == [

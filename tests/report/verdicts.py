@@ -50,7 +50,6 @@ def verdict(
     *,
     groups: bool = False,
     hostile: bool = False,
-    gate_passed: bool = True,
     rounds: int = 1,
     better: bool = False,
     classes: int = 10,
@@ -86,12 +85,13 @@ def verdict(
         "plan": {
             "effort": "standard", "margin": margin, "retain": None, "level": 0.05, "level_each": 0.01, "folds": 5,
             "rounds": rounds, "methods": ["gmp", "lrr", "rigl", "static", "sign-in"], "chains": 5,
-            "densities": list(DENSITIES), "epochs": 40, "batch_size": 64, "rates": 3, "workers": 2, "rng": 0,
-            "rule": "backprop", "model": "mlp", "command": f"sparsefire fit {HOSTILE if hostile else 'digits'} --rng 0",
+            "densities": list(DENSITIES), "epochs": 40, "batch": 64, "rates": 3, "workers": 2, "rng": 0,
+            "rule": "backprop", "model": "mlp", "architecture": {"kind": "mlp", "hidden": [256, 256]},
+            "margin_given": False, "command": f"sparsefire fit {HOSTILE if hostile else 'digits'} --rng 0",
             "planned_power": {"text": "two equal networks would be confirmed with a chance of 28%"},
         },
         "selected": None, "confirmed": state == "confirmed", "why_not": None,
-        "gate": {"passed": gate_passed, "estimate": 0.8 * level, "lower": 0.78 * level, "threshold": margin,
+        "gate": {"passed": True, "estimate": 0.8 * level, "lower": 0.78 * level, "threshold": margin,
                  "against": "constant"},
         "confirmation": None, "candidates": candidates, "better_than_both": None,
         "test_scores": {}, "errors": _errors(score, names), "groups": [], "warnings": [], "limits": [],
@@ -99,8 +99,8 @@ def verdict(
         "versions": {"sparsefire": "0.1.0", "torch": "2.13.0", "python": "3.11.7", "numpy": "2.4.6",
                      "scikit-learn": "1.9.1"},
     }  # fmt: skip
-    if not gate_passed:
-        out["gate"].update(estimate=0.4 * margin, lower=-0.3 * margin)
+    if state == "no-network-needed":
+        out["gate"].update(passed=False, estimate=0.4 * margin, lower=-0.3 * margin)
     if chosen is not None:
         out["selected"] = {"candidate": chosen["id"], "method": chosen["method"], "density": chosen["density"],
                            "weights": chosen["weights"], "dense_weights": 84_480}  # fmt: skip

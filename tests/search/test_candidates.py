@@ -20,19 +20,19 @@ from sparsefire.train import weight_count
 
 
 def test_chains_go_from_dense_to_sparse_each_density_once():
-    found = chains(["gmp", "static/balanced"], [0.1, 0.5, 0.1], narrow=True)
+    found = chains(["gmp", "static/balanced"], [0.1, 0.5, 0.1], narrow=[0.5, 0.1])
     assert list(found) == ["linear", "narrow", "gmp", "static/balanced"]
     assert [c.density for c in found["static/balanced"]] == [0.5, 0.1]
-    assert "narrow" not in chains(["gmp"], [0.5], narrow=False)
+    assert "narrow" not in chains(["gmp"], [0.5], narrow=[])
 
 
 def test_ids_are_unique():
-    ids = [c.id for chain in chains(list(METHODS), [0.5, 0.05, 0.01], narrow=True).values() for c in chain]
+    ids = [c.id for chain in chains(list(METHODS), [0.5, 0.05, 0.01], narrow=[0.5, 0.1]).values() for c in chain]
     assert len(ids) == len(set(ids))
 
 
 def test_a_method_may_name_its_layout():
-    [one] = chains(["static/balanced"], [0.5], narrow=False)["static/balanced"]
+    [one] = chains(["static/balanced"], [0.5], narrow=[])["static/balanced"]
     assert (one.training_method, one.layout) == ("static", "balanced")
     assert DENSE.training_method == "dense"
     assert DENSE.layout is None

@@ -23,7 +23,6 @@ def evidence(done):
 
 def test_every_development_row_is_compared_in_every_round(evidence):
     assert len(evidence.rows) == 128
-    assert evidence.train_rows == 64
     assert np.array_equal(evidence.target, evidence.study.problem.target[evidence.rows])
 
 

@@ -62,6 +62,12 @@ def test_a_margin_is_shown_as_it_was_given():
     assert figures.decimals_to_tell([], 0.0037219, "accuracy") == 2  # computed from data: one digit more
 
 
+def test_a_column_gets_at_most_two_more_decimals():
+    assert figures.column_decimals([-0.00999999], 0.01, "accuracy") == 3
+    assert figures.column_decimals([-0.0099, -0.002], 0.01, "accuracy") == 1 + 1
+    assert figures.column_decimals([], 0.01, "r2") == 3
+
+
 @pytest.mark.parametrize(
     ("size", "text"),
     [

@@ -33,6 +33,20 @@ def test_no_test_rows():
     assert "No test rows were set aside." in said(rows_test=0)
 
 
+def test_a_second_search_on_the_same_test_rows_is_exploratory():
+    assert "tests these test rows again." in said()
+    assert "exploratory" not in said(rows_test=0)
+
+
+def test_a_margin_that_depends_on_the_data():
+    made = verdicts.verdict()
+    assert not any("error level" in line for line in limits(made))
+    made["plan"]["retain"] = 0.9
+    [line] = [line for line in limits(made) if "error level" in line]
+    assert "keeps 90% of dense's gain over a constant guess" in line
+    assert line.endswith("so the level is approximate.")
+
+
 def test_disagreements_are_counted():
     made = verdicts.verdict()
     assert "That both make the same mistakes: they disagree on 4 of 360 test rows." in limits(made)

@@ -32,4 +32,5 @@ def test_an_unknown_effort_is_refused():
 
 def test_arrays_and_lists_ask_for_the_same():
     arrays = Request(densities=np.array([0.05, 0.5]), hidden=np.array([8, 4]), folds=np.int64(5))
+    assert Request(densities=0.1, methods="gmp", hidden=16) == Request(densities=[0.1], methods=["gmp"], hidden=[16])
     assert arrays == Request(densities=[0.5, 0.05], hidden=(8, 4), folds=5)

@@ -209,7 +209,7 @@ def test_gate_blocks_noise_and_opens_for_signal():
     assert passes == 0
     y = rng.integers(0, 2, 300)
     dense = np.where(rng.random((300, 5)) < 0.9, y[:, None], 1 - y[:, None])
-    found = gate("accuracy", y, dense, np.ones((300, 1)), margin=0.05, multiple=2)
+    found = gate("accuracy", y, dense, np.ones((300, 1)), margin=0.1)
     assert found.passed
     assert found.threshold == pytest.approx(0.1)
     assert found.lower == crossed_bound((dense == y[:, None]) * 1.0 - (y[:, None] == 1)).lower

@@ -77,18 +77,44 @@ def test_nothing_passed():
 
 def test_no_network_needed():
     made = verdicts.verdict("no-network-needed")
-    assert wording.headline(made) == "No evidence that a network is needed: dense did not beat the linear model."
+    assert wording.headline(made) == (
+        "No evidence that a network is needed: dense was not surely better than a constant guess."
+    )
     assert signs_and_chips(made) == ["– No network needed"]
-
-
-def test_the_gate():
-    made = verdicts.verdict("no-network-needed", gate_passed=False)
-    assert wording.headline(made).endswith("dense was no better than a constant guess.")
     first = wording.evidence(made)[0]
     assert first["text"].startswith("+0.4 points, lower bound −0.3")
     assert "+1.0" in first["text"]
-    made["gate"].update(estimate=0.009, lower=0.004)
-    assert wording.headline(made).endswith("dense was hardly better than a constant guess.")
+
+
+@pytest.mark.parametrize(
+    ("estimate", "lower", "said"),
+    [
+        (0.009, 0.004, "dense was not surely better than a constant guess by more than the margin."),
+        (-0.051, -0.06, "dense was no better than a constant guess."),
+        (0.4, 0.2, "the data are too few to tell dense from a constant guess."),  # nine groups: no verdict
+    ],
+)
+def test_why_a_network_is_not_needed(estimate, lower, said):
+    made = verdicts.verdict("no-network-needed")
+    made["gate"].update(estimate=estimate, lower=lower)
+    assert wording.headline(made) == f"No evidence that a network is needed: {said}"
+
+
+@pytest.mark.parametrize("state", ["confirmed", "nothing-passed", "no-network-needed"])
+def test_the_rows_that_were_compared_are_told(state):
+    made = verdicts.verdict(state, "sparse")
+    assert "on 1,437 rows" in wording.evidence(made)[0]["text"]  # an older file
+    made["data"]["rows_compared"] = 1_200  # with a time, the earliest are never held out
+    assert "on 1,200 rows" in wording.evidence(made)[0]["text"]
+    assert "1,437" not in everything_said(made)
+
+
+def test_test_rows_on_which_the_score_is_not_defined():
+    made = verdicts.verdict("not-confirmable", "sparse")
+    made["confirmation"], made["why_not"] = None, "R² is not defined for a constant target."
+    assert wording.headline(made).endswith("was selected as not worse. 360 test rows cannot confirm it.")
+    assert signs_and_chips(made)[1] == "! Not confirmable with 360 test rows"
+    assert wording.evidence(made)[1]["text"] == "R² is not defined for a constant target."
 
 
 def test_narrow_is_enough():
@@ -172,6 +198,7 @@ def test_a_bound_close_to_the_margin_gets_another_decimal():
 def test_without_test_rows():
     made = verdicts.verdict("not-confirmable", "sparse")
     made["confirmation"], made["why_not"] = None, "40 rows are too few to set any aside"
+    made["data"]["rows_test"] = 0
     assert wording.headline(made).endswith("was selected as not worse. No test rows were set aside to confirm it.")
     assert signs_and_chips(made)[1] == "! Not confirmable without test rows"
     assert wording.evidence(made)[1]["text"] == "40 rows are too few to set any aside."

@@ -157,6 +157,7 @@ SCHEDULERS = {
     "lambda": lambda o: torch.optim.lr_scheduler.LambdaLR(o, [lambda t: 1 / (t + 1), lambda t: 1 / (t + 2)]),
     "cosine": lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, 10),
     "step": lambda o: torch.optim.lr_scheduler.StepLR(o, 2),
+    "cyclic": lambda o: torch.optim.lr_scheduler.CyclicLR(o, [0.05, 0.1], [0.1, 0.2], 4, cycle_momentum=False),
     "one cycle": lambda o: torch.optim.lr_scheduler.OneCycleLR(o, [0.1, 0.2], total_steps=12),
     "warm-up": lambda o: torch.optim.lr_scheduler.SequentialLR(
         o,

@@ -49,6 +49,12 @@ def test_tail_counts_the_top_hundredth():
     assert cautions.about_tail(just_not) == []
 
 
+def test_thousands_are_separated():
+    heavy = np.concatenate([np.ones(16_347), np.full(165, 50.0)])
+    assert "165 of 16,512 rows" in cautions.about_tail(heavy)[0]
+    assert "in 16,512 rows;" in cautions.never_disagreed(16_512, 0.05)
+
+
 def test_positives():
     assert cautions.about_positives(20, 300, 0.9) == []
     assert cautions.about_positives(300, 19, 0.9)

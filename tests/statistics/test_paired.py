@@ -39,8 +39,8 @@ def test_zero_disagreement():
     assert (test.rows_needed, test.power) == (other.rows_needed, other.power)
 
 
-def test_rows_needed_are_rounded_to_two_digits():
-    assert tango(10, 8, 360, margin=0.01).rows_needed == 3100  # 6.18 · 0.05 / 0.0001 = 3091.3
+def test_rows_needed_are_exact():
+    assert tango(10, 8, 360, margin=0.01).rows_needed == 3092  # 6.18 · 0.05 / 0.0001 = 3091.3
 
 
 def test_few_rows_are_named():

@@ -176,3 +176,116 @@ def test_initialise_reaches_nested_layers() -> None:
     again = Own((2, 3), 4)
     initialise_(again, 0)
     assert all(torch.equal(a, b) for a, b in zip(net.parameters(), again.parameters(), strict=True))
+
+
+def flat(*parts: nn.Module) -> nn.Sequential:
+    return nn.Sequential(nn.Flatten(), nn.Linear(6, 8), *parts, nn.Linear(8, 4))
+
+
+class Attention(nn.Module):
+    """Self-attention over one token, whose own method of initialisation is private."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside = nn.MultiheadAttention(8, 2, add_bias_kv=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.inside(x, x, x)[0]
+
+
+class Scaled(nn.Module):
+    """A bare parameter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(8))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.scale
+
+
+class Forgetful(Scaled):
+    """A method that covers a part of the parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shift = nn.Parameter(torch.ones(8))
+
+    def reset_parameters(self) -> None:
+        nn.init.ones_(self.scale)
+
+
+class Covering(nn.Module):
+    """A method that covers a parameter of its part."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.part = Scaled()
+
+    def reset_parameters(self) -> None:
+        nn.init.normal_(self.part.scale)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.part(x)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [nn.BatchNorm1d(8), nn.LayerNorm(8), nn.PReLU(), Attention(), nn.TransformerEncoderLayer(8, 2, 16), Covering()],
+    ids=lambda part: type(part).__name__,
+)
+@torch.no_grad()
+def test_a_copy_of_a_pretrained_module_remembers_nothing(part: nn.Module) -> None:
+    template = flat(part)
+    pretrained = flat(part)
+    for value in [*pretrained.parameters(), *pretrained.buffers()]:
+        value.fill_(77)
+    one, other = build(FACTORY, 0, template).state_dict(), build(FACTORY, 0, pretrained).state_dict()
+    for name in one:
+        assert torch.equal(one[name], other[name])
+        assert not (one[name] == 77).any()
+    assert all((value == 77).all() for value in pretrained.state_dict().values())
+
+
+@pytest.mark.parametrize(
+    ("part", "name"),
+    [
+        (Scaled(), "2.scale"),
+        (Forgetful(), "2.shift"),
+        (nn.ParameterList([torch.ones(8)]), "2.0"),
+        (nn.utils.parametrizations.weight_norm(nn.Linear(8, 8)), "2.parametrizations.weight.original0"),
+    ],
+    ids=["bare", "forgotten", "list", "weight norm"],
+)
+def test_a_parameter_that_copies_would_share_is_named(part: nn.Module, name: str) -> None:
+    with pytest.raises(UserError, match=name) as caught:
+        build(FACTORY, 0, flat(part))
+    assert "pass a function" in caught.value.attempt
+
+
+def raises(shape: tuple[int, ...], outputs: int) -> nn.Module:
+    raise ZeroDivisionError("by zero\nand more")
+
+
+@pytest.mark.parametrize(
+    ("factory", "words", "came"),
+    [
+        (lambda: nn.Linear(6, 4), "cannot be made", "TypeError"),
+        (raises, "cannot be made", "ZeroDivisionError: by zero"),
+        (nn.Identity(), "no weights that could be left out", "Identity"),
+        (lambda shape, outputs: nn.Embedding(6, 4), "no weights that could be left out", "Embedding"),
+    ],
+)
+def test_a_factory_that_fails_is_told(factory: object, words: str, came: str) -> None:
+    with pytest.raises(UserError, match=words) as caught:
+        build(FACTORY, 0, factory)
+    assert caught.value.came.startswith(came)
+    assert "\n" not in caught.value.came
+
+
+def test_what_a_factory_says_itself_is_told_as_it_is() -> None:
+    def refusing(shape: tuple[int, ...], outputs: int) -> nn.Module:
+        raise UserError("three channels only.")
+
+    with pytest.raises(UserError, match="three channels only"):
+        build(FACTORY, 0, refusing)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sparsefire.data.detect import Target, detect_score, detect_target
-from sparsefire.data.frames import canonical
+from sparsefire.data.frames import as_series, canonical
 from sparsefire.data.identifiers import repeating_identifiers, row_identifiers
 from sparsefire.data.problem import Column, Problem
 from sparsefire.data.roles import encode_cluster, encode_group, encode_site, encode_time
@@ -33,6 +33,10 @@ class Roles:
         return [role[0] for role in (self.cluster, self.time, self.site) if role]
 
 
+ROLES = ("cluster", "time", "site", "group")
+Find = Callable[[str, str], pd.Series]  # from a role and a name to a column
+
+
 def column(frame: pd.DataFrame, name: str, source: str, attempt: Callable[[str], str]) -> pd.Series:
     """Return a column by name, or say which name was probably meant.
 
@@ -49,9 +53,69 @@ def column(frame: pd.DataFrame, name: str, source: str, attempt: Callable[[str],
     raise UserError(
         f"{plain(source)} has no column {quote(name)}.",
         came=columns(names),
-        expected="the name of one of them",
-        attempt=attempt(close or "COLUMN"),
+        expected="the name of one of them" if names else "one value per row, or a table with names",
+        attempt=attempt(close or "COLUMN") if names else "",
     )
+
+
+def values_of(given: Any, role: str, find: Find) -> tuple[str, pd.Series]:
+    """Return name and values of what is given as the name of a column or as one value per row.
+
+    Args:
+        given: a name, or a list, an array or a series (which brings its own name).
+        role: what the values are called where they bring no name.
+        find: returns a column by role and name, or raises.
+    """
+    if isinstance(given, str):
+        return given, find(role, given)
+    series = as_series(given)
+    return str(role if series.name in (None, "") else series.name), series
+
+
+def are_names(given: Any, rows: int, names: Collection[str]) -> bool:
+    """Say whether a list means columns by their names, and is not one text per row.
+
+    >>> are_names(["age", "sex"], 40, ["age", "sex"]), are_names(["f", "m"] * 20, 40, ["age", "sex"])
+    (True, False)
+    """
+    if not isinstance(given, list | tuple) or not all(isinstance(one, str) for one in given):
+        return False
+    return len(given) != rows or (set(given) <= set(names) and len(set(given)) == len(given))
+
+
+def roles_of(given: Mapping[str, Any], rows: int, names: Collection[str], find: Find) -> Roles:
+    """Return the roles from what a person gave for each.
+
+    Args:
+        given: for ``cluster``, ``time``, ``site`` and ``group``: None, the name of a column, a list of names, one value
+            per row (a list, an array or a series), or a mapping from names to such values.
+        rows: how many there are.
+        names: of the columns.
+        find: returns a column by role and name, or raises.
+
+    Raises:
+        UserError: for a name that is not there, values that are no column, and several columns for one role.
+
+    >>> given = {"cluster": [7, 7, 8], "time": None, "site": None, "group": {"sex": ["f", "m", "f"]}}
+    >>> roles = roles_of(given, 3, [], find=None)
+    >>> roles.cluster[0], list(roles.groups)
+    ('cluster', ['sex'])
+    """
+    found: dict[str, dict[str, pd.Series]] = {}
+    for role in ROLES:
+        one = given[role]
+        if one is None:
+            found[role] = {}
+        elif isinstance(one, Mapping):
+            found[role] = {str(name): as_series(values) for name, values in one.items()}
+        elif are_names(one, rows, names):
+            found[role] = {name: find(role, name) for name in one}
+        else:
+            found[role] = dict([values_of(one, role, find)])
+        if role != "group" and len(found[role]) > 1:
+            raise UserError(f"{role} is one column.", came=listing(found[role]), expected="a single name")
+    groups = found.pop("group")
+    return Roles(**{role: next(iter(columns.items()), None) for role, columns in found.items()}, groups=groups)
 
 
 def refuse_clashes(target: str, roles: Roles) -> None:

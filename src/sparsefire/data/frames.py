@@ -54,13 +54,17 @@ def as_pandas(frame: Any) -> pd.DataFrame:
 
 
 def as_series(values: Any) -> pd.Series:
-    """Return one column of values from a list, an array, or a pandas, polars or narwhals series."""
+    """Return one column of values from a list, an array [rows] or [rows, 1], or a pandas, polars or narwhals series."""
     import narwhals as nw
 
     if isinstance(values, pd.Series):
         return values.reset_index(drop=True)
     if isinstance(values, list | tuple):
         return pd.Series(list(values))
+    if isinstance(values, np.ndarray) and values.ndim != 1:
+        if values.ndim != 2 or values.shape[1] != 1:
+            raise UserError("an array is not one value per row.", came=f"shape {values.shape}", expected="shape [rows]")
+        values = values[:, 0]
     if isinstance(values, np.ndarray | pd.api.extensions.ExtensionArray | pd.Index):
         return pd.Series(values).reset_index(drop=True)
     try:
@@ -70,7 +74,7 @@ def as_series(values: Any) -> pd.Series:
         raise UserError(
             "a column of values is of a kind that is not understood.",
             came=f"an object of type {type(values).__name__}",
-            expected="a list, an array or a series",
+            expected="the name of a column, or one value per row: a list, an array or a series",
         ) from None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -137,4 +139,23 @@ class Problem:
             "ignored": list(self.ignored),
         }
 
-    settings_for_model = schema
+    def identity(self) -> str:
+        """Return a hash of the data and of all that decides how they are split, prepared and scored, in hexadecimal.
+
+        Two problems of one identity lead to the same runs. Groups do not count: they change what is compared, not what
+        is trained.
+
+        >>> from dataclasses import replace
+        >>> one = Problem("d", np.zeros((2, 1)), np.zeros(2), "regression", (), "y", "r2", cluster=np.array([0, 1]))
+        >>> one.identity() == replace(one, groups={"sex": np.array(["f", "m"])}).identity()
+        True
+        >>> one.identity() == replace(one, cluster=np.array([0, 0])).identity()
+        False
+        """
+        schema = {key: value for key, value in self.schema().items() if key != "ignored"}
+        names = [self.target_name, self.cluster_name, self.time_name, self.site_name, *self.site_names]
+        text = json.dumps([self.sha256, schema, names, self.score, self.rows], sort_keys=True)
+        digest = hashlib.sha256(text.encode())
+        for role in (self.cluster, self.time, self.site, self.test_rows):
+            digest.update(b"none" if role is None else hashlib.sha256(np.ascontiguousarray(role).tobytes()).digest())
+        return digest.hexdigest()

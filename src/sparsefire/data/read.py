@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from sparsefire.data.assemble import Roles, array_problem, column, table_problem
+from sparsefire.data.assemble import ROLES, are_names, array_problem, column, roles_of, table_problem, values_of
 from sparsefire.data.bundled import BUNDLED, bundled, openml
 from sparsefire.data.detect import find_target
-from sparsefire.data.frames import as_pandas, as_series, frame_sha256
+from sparsefire.data.frames import as_pandas, frame_sha256
 from sparsefire.data.problem import Problem
 from sparsefire.data.read_arrays import read_npz, standard_inputs
 from sparsefire.data.read_table import ENDINGS, ending, read_table, unknown_ending
@@ -27,10 +27,10 @@ def open_problem(
     source: str | Path | Any | None = None,
     *,
     target: str | None = None,
-    cluster: str | None = None,
-    time: str | None = None,
-    site: str | None = None,
-    group: str | Sequence[str] | None = None,
+    cluster: Any = None,
+    time: Any = None,
+    site: Any = None,
+    group: Any = None,
     task: str | None = None,
     score: str | None = None,
 ) -> Problem:
@@ -43,7 +43,8 @@ def open_problem(
         cluster: column whose equal values mark rows that belong together, such as a patient.
         time: column of numbers or dates; the latest rows become the test set.
         site: column of places; one of them is left out as the test set.
-        group: column or columns by whose levels the result is compared.
+        group: column or list of columns by whose levels the result is compared. Cluster, time, site and group may also
+            be one value per row (a list, an array or a series), or a mapping from names to such values.
         task: ``classification`` or ``regression``, in place of what is detected.
         score: ``accuracy``, ``auc`` or ``r2``, in place of the default.
 
@@ -57,14 +58,9 @@ def open_problem(
     >>> problem.rows, problem.task, problem.classes
     (150, 'classification', ('setosa', 'versicolor', 'virginica'))
     """
-    groups = [group] if isinstance(group, str) else list(group or ())
-    options: dict[str, Any] = {
-        "target": target,
-        "cluster": cluster,
-        "time": time,
-        "site": site,
-        "group": groups or None,
-    }
+    if target is not None and not isinstance(target, str):
+        raise UserError("target is no name.", came=type(target).__name__, expected="a column; values are given as y")
+    options = {"target": target, "cluster": cluster, "time": time, "site": site, "group": group}
     if source is None:
         source = "digits"
     if not isinstance(source, str | Path):
@@ -103,11 +99,11 @@ def problem_from_arrays(
     Args:
         X: pandas or polars table; or array (or nested list) [rows, features], [rows, height, width] or images with 1, 3
             or 4 channels, first or last; or a SciPy sparse matrix of at most 100 million cells.
-        y: one value per row (list, array, series), or the name of a column of the table.
+        y: one value per row (list, array, series), or the name of a column of the table. A column that is called as the
+            target, the cluster, the time or the site is no input.
         name: of the data, for reports.
         target_name: for reports; the name of the series by default, else ``target``.
-        cluster, time, site: one value per row, or the name of a column of the table.
-        group: name or list of names of columns, or a mapping from names to one value per row.
+        cluster, time, site, group: as in :func:`open_problem`.
         task, score: as in :func:`open_problem`.
         feature_names: of the columns of a 2-D array.
 
@@ -119,37 +115,22 @@ def problem_from_arrays(
     """
     is_table = hasattr(X, "columns")
     frame = as_pandas(X) if is_table else pd.DataFrame()
-    taken: list[str] = []
 
-    def values(given: Any, fallback: str) -> tuple[str, pd.Series]:
-        if isinstance(given, str):
-            taken.append(given)
-            return given, column(frame, given, "the table", lambda close: f"{fallback}={close!r}")
-        series = as_series(given)
-        return str(fallback if series.name in (None, "") else series.name), series
+    def find(role: str, given: str) -> pd.Series:
+        return column(frame, given, "the table" if is_table else "the array", lambda close: f"{role}={close!r}")
 
-    if isinstance(y, np.ndarray) and y.ndim == 2 and y.shape[1] == 1:
-        y = y[:, 0]
-    elif isinstance(y, np.ndarray) and y.ndim != 1:
-        raise UserError("the target is not one value per row.", came=f"shape {y.shape}", expected="shape [rows]")
-    target = values(y, "target")
-    target = (target_name or target[0], target[1])
-    given = {"cluster": cluster, "time": time, "site": site}
-    special = {kind: None if one is None else values(one, kind) for kind, one in given.items()}
-    groups: dict[str, pd.Series] = {}
-    if isinstance(group, Mapping):
-        groups = {str(key): as_series(one) for key, one in group.items()}
-    else:
-        for one in [group] if isinstance(group, str) else list(group or ()):
-            groups[one] = column(frame, one, "the table", lambda close: f"group={close!r}")
-    roles = Roles(**special, groups=groups)
+    own_name, values = values_of(y, "target", find)
+    target = target_name or own_name, values
+    given = {"cluster": cluster, "time": time, "site": site, "group": group}
+    roles = roles_of(given, len(values), frame.columns, find)
     common: dict[str, Any] = {"name": name, "task": task, "score": score}
     if is_table:
-        digest = frame_sha256(pd.concat([frame, target[1].rename("\0target")], axis=1))
-        return table_problem(frame.drop(columns=list(dict.fromkeys(taken))), target, roles, sha256=digest, **common)
+        digest = frame_sha256(pd.concat([frame, values.rename("\0target")], axis=1))
+        table = frame.drop(columns=[own_name, *roles.names], errors="ignore")
+        return table_problem(table, target, roles, sha256=digest, **common)
     array = _dense(X)
     hasher = hashlib.sha256(np.ascontiguousarray(array).tobytes())
-    hasher.update(frame_sha256(target[1].to_frame("target")).encode())
+    hasher.update(frame_sha256(values.to_frame("target")).encode())
     inputs, scaled = standard_inputs(array, "the array")
     names = tuple(str(feature) for feature in feature_names)
     if names and (inputs.ndim != 2 or len(names) != inputs.shape[1]):
@@ -179,18 +160,15 @@ def _from_file(path: Path, options: dict[str, Any], task: str | None, score: str
         return _from_frame(
             table.frame, str(path), path.name, shown, table.sha256, options, task, score, (), table.notes
         )
-    names = [options[key] for key in ("cluster", "time", "site") if options[key]] + (options["group"] or [])
-    arrays = read_npz(path, target=options["target"], roles=tuple(dict.fromkeys(names)))
-    given = {
-        key: (options[key], pd.Series(arrays.roles[options[key]])) if options[key] else None
-        for key in ("cluster", "time", "site")
-    }
-    groups = {name: pd.Series(arrays.roles[name]) for name in options["group"] or ()}
+    given = [one if isinstance(one := options[role], list | tuple) else [one] for role in ROLES]
+    named = dict.fromkeys(name for one in given for name in one if isinstance(name, str))
+    arrays = read_npz(path, target=options["target"], roles=tuple(named))
+    roles = roles_of(options, len(arrays.target), arrays.roles, lambda role, name: pd.Series(arrays.roles[name]))
     return array_problem(
         arrays.inputs,
         arrays.scaled,
         (arrays.target_name, pd.Series(arrays.target)),
-        Roles(**given, groups=groups),
+        roles,
         name=shown,
         sha256=arrays.sha256,
         classes=arrays.classes,
@@ -216,24 +194,22 @@ def _from_frame(
 ) -> Problem:
     """Take target and roles out of a table by their names."""
     names = [str(one) for one in frame.columns]
-    target = options["target"] or find_target(names, label, command(source, **{**options, "target": "COLUMN"}))
+    named = {k: v for k, v in options.items() if isinstance(v, str) or are_names(v, len(frame), names)}
+    target = options["target"] or find_target(names, label, command(source, **{**named, "target": "COLUMN"}))
     if not options["target"]:
         notes = (*notes, f"the target {plain(target)} was found by its name")
 
-    def pick(key: str) -> tuple[str, pd.Series] | None:
-        given = target if key == "target" else options[key]
-        if given is None:
-            return None
-        return given, column(frame, given, label, lambda close: command(source, **{**options, key: close}))
+    def find(role: str, name: str) -> pd.Series:
+        def attempt(close: str) -> str:
+            given = named.get(role, name)
+            right = close if isinstance(given, str) else [close if one == name else one for one in given]
+            return command(source, **{**named, role: right})
 
-    def pick_group(given: str) -> pd.Series:
-        others = [one for one in options["group"] if one != given]
-        return column(frame, given, label, lambda close: command(source, **{**options, "group": [*others, close]}))
+        return column(frame, name, label, attempt)
 
-    chosen = pick("target")
-    assert chosen is not None
-    roles = Roles(pick("cluster"), pick("time"), pick("site"), {one: pick_group(one) for one in options["group"] or ()})
-    inputs = frame.drop(columns=list(dict.fromkeys([target, *roles.names])))
+    chosen = target, find("target", target)
+    roles = roles_of(options, len(frame), names, find)
+    inputs = frame.drop(columns=[target, *roles.names], errors="ignore")
     return table_problem(
         inputs, chosen, roles, name=name, sha256=sha256, classes=classes, task=task, score=score, notes=notes
     )

@@ -103,7 +103,14 @@ def encode_group(series: pd.Series, name: str) -> np.ndarray:
 
 def _codes(series: pd.Series, name: str, role: str) -> tuple[np.ndarray, list[Any]]:
     _refuse_missing(series, name, role)
-    codes, levels = pd.factorize(series)
+    try:
+        codes, levels = pd.factorize(series)
+    except TypeError:  # lists and the like
+        raise UserError(
+            f"the {role} column {quote(name)} holds values that cannot be told apart.",
+            came=f"{quote(series.iloc[0])} of type {type(series.iloc[0]).__name__}",
+            expected="one number or text in each row",
+        ) from None
     if len(levels) < 2:
         raise UserError(
             f"the {role} column {quote(name)} is the same in every row.",

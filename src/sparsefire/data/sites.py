@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from sparsefire.data.enough import lacking
 from sparsefire.data.problem import Problem
 from sparsefire.data.words import listing, plural, quote
 from sparsefire.errors import UserError
@@ -22,7 +23,8 @@ def choose_site(problem: Problem, generator: np.random.Generator, share: float) 
 
     Returns:
         One of the (at most three) sites nearest to ``share`` that have at least 10 rows and at most half of all, keep
-        every class among the other sites, and hold at least two classes themselves.
+        every class among the other sites, hold at least two classes themselves, and lack nothing that the score needs
+        (:func:`~sparsefire.data.enough.lacking`).
 
     Raises:
         UserError: with fewer than 3 sites, or where no site qualifies.
@@ -42,12 +44,15 @@ def choose_site(problem: Problem, generator: np.random.Generator, share: float) 
         table = np.zeros((len(names), len(problem.classes)), np.int64)
         np.add.at(table, (problem.site, problem.target), 1)
         fit &= (table < table.sum(axis=0)).all(axis=1) & ((table > 0).sum(axis=1) >= 2)
-    candidates = np.flatnonzero(fit)
+    lacks = {code: lacking(problem, np.flatnonzero(problem.site == code)) for code in np.flatnonzero(fit)}
+    candidates = np.array([code for code, lack in lacks.items() if not lack], np.int64)
     if not len(candidates):
         raise UserError(
             f"no value of {quote(problem.site_name)} can be the test set.",
             came=listing(f"{name}: {count:,}" for name, count in zip(names, counts, strict=True)),
-            expected=f"a site with at least {FEWEST_ROWS} rows, at most half of all, and at least two classes",
+            expected=f"a site with at least {FEWEST_ROWS} rows and at most half of all"
+            + (", with at least two classes, and no class at home there alone" if problem.classes else "")
+            + (f", and with {next(iter(lacks.values()))}" if lacks else ""),
         )
     distance = np.abs(counts[candidates] / problem.rows - share)
     near = candidates[np.argsort(distance, kind="stable")[:_CANDIDATES]]

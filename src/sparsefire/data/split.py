@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from sparsefire.data.enough import lacking, refuse_lacking, refuse_lost_class, refuse_rare_class
 from sparsefire.data.problem import Problem
 from sparsefire.data.sites import choose_site, site_folds
 from sparsefire.data.words import listing, plain, plural, quote
@@ -33,7 +34,8 @@ def split_test(problem: Problem, rng: Any) -> tuple[np.ndarray, np.ndarray]:
         out (possible with a time, a site, or an own test set), so the two need not exhaust the rows then.
 
     Raises:
-        UserError: where a class, the rows, the clusters, the moments or the sites are too few.
+        UserError: where a class, the rows, the clusters, the moments or the sites are too few to learn from, or to
+            estimate the score of the test rows and its error.
 
     >>> from sparsefire.data.read import open_problem
     >>> development, test = split_test(open_problem("digits"), 0)
@@ -60,14 +62,9 @@ def split_test(problem: Problem, rng: Any) -> tuple[np.ndarray, np.ndarray]:
             came=f"{plural(problem.rows, 'row')}: {len(development):,} for development, {len(test):,} for the test",
             expected="at least 2 and 1",
         )
-    _refuse_lost_class(problem, development, "the rows for development")
-    if problem.score == "auc" and len(np.unique(problem.target[test])) < 2:
-        raise UserError(
-            f"the test set holds one class of {quote(problem.target_name)} only, so its AUC does not exist.",
-            came=f"{len(test):,} test rows, all {quote(problem.classes[int(problem.target[test[0]])])}",
-            expected="both classes among the test rows",
-            attempt="--score accuracy, or another way of splitting",
-        )
+    refuse_lost_class(problem, development, "the rows for development")
+    refuse_lacking(problem, test, "the test rows", TEST_SHARE)
+    refuse_lacking(problem, development, "the rows for development")
     return development, np.sort(test)
 
 
@@ -90,7 +87,8 @@ def folds(problem: Problem, rows: np.ndarray, k: int, rng: Any) -> list[Fold]:
         left out.
 
     Raises:
-        UserError: where a class has fewer rows than k, or the rows, clusters, moments or sites are too few.
+        UserError: where a class has fewer rows than k, or the rows, clusters, moments or sites are too few, also for
+            an estimate of the score of all held-out rows together and of its error.
 
     >>> from sparsefire.data.read import open_problem
     >>> parts = folds(open_problem("iris"), np.arange(150), 5, rng=0)
@@ -107,7 +105,7 @@ def folds(problem: Problem, rows: np.ndarray, k: int, rng: Any) -> list[Fold]:
             expected=f"at least {2 * k}",
             attempt="fewer folds, or more rows",
         )
-    _refuse_rare_class(problem, rows, k)
+    refuse_rare_class(problem, rows, k)
     if problem.time is not None:
         parts = _forward(problem, rows, k)
     elif problem.site is not None:
@@ -119,8 +117,9 @@ def folds(problem: Problem, rows: np.ndarray, k: int, rng: Any) -> list[Fold]:
     if problem.cluster is not None:
         codes = problem.cluster
         parts = [(train[~np.isin(codes[train], codes[held])], held) for train, held in parts]
+    refuse_lacking(problem, np.concatenate([held for _, held in parts]), "the rows held out in turn")
     for number, (train, _) in enumerate(parts, 1):
-        _refuse_lost_class(problem, train, f"the training part of fold {number} of {len(parts)}")
+        refuse_lost_class(problem, train, f"the training part of fold {number} of {len(parts)}")
     return parts
 
 
@@ -197,12 +196,6 @@ def _cluster_table(problem: Problem, rows: np.ndarray) -> tuple[np.ndarray, np.n
 def _test_clusters(problem: Problem, generator: np.random.Generator) -> np.ndarray:
     rows = np.arange(problem.rows)
     codes, table = _cluster_table(problem, rows)
-    if len(table) < 3:
-        raise UserError(
-            f"{quote(problem.cluster_name)} has too few values for a test set of its own.",
-            came=plural(len(table), "cluster"),
-            expected="at least 3, better 50",
-        )
     ideal = TEST_SHARE * table.sum(axis=0)
     best, least = np.empty(0, np.int64), np.inf
     for _ in range(_TRIES):
@@ -211,10 +204,12 @@ def _test_clusters(problem: Problem, generator: np.random.Generator) -> np.ndarr
         take = max(1, min(int(np.argmin(np.abs(sizes - ideal.sum()))) + 1, len(order) - 2))
         counts = table[order[:take]].sum(axis=0)
         lost = ((counts == 0) | (counts == table.sum(axis=0))) & (table.sum(axis=0) > 0)
-        cost = float(np.sum((counts - ideal) ** 2 / np.maximum(ideal, 1))) + 1e6 * float(lost.sum())
+        test = rows[np.isin(codes, order[:take])]
+        bad = float(lost.sum()) + bool(lacking(problem, test))
+        cost = float(np.sum((counts - ideal) ** 2 / np.maximum(ideal, 1))) + 1e6 * bad
         if cost < least:
-            best, least = order[:take], cost
-    return rows[np.isin(codes, best)]
+            best, least = test, cost
+    return best
 
 
 def _cluster_folds(problem: Problem, rows: np.ndarray, k: int, rng: Any) -> list[Fold]:
@@ -240,7 +235,7 @@ def _cluster_folds(problem: Problem, rows: np.ndarray, k: int, rng: Any) -> list
     for attempt in range(_TRIES):
         part = _deal(table, k, stream(root, "folds", attempt))
         held = np.stack([table[part == fold].sum(axis=0) for fold in range(k)])
-        if (held.sum(axis=1) > 0).all() and not ((held == table.sum(axis=0)) & (table.sum(axis=0) > 0)).any():
+        if not ((held == table.sum(axis=0)) & (table.sum(axis=0) > 0)).any():  # else a training part loses a class
             break
     return [(rows[part[codes] != fold], rows[part[codes] == fold]) for fold in range(k)]
 
@@ -309,31 +304,3 @@ def _few_moments(problem: Problem, moments: int, k: int = 1) -> UserError:
         expected="more moments, and rows of every class among the early ones",
         attempt="fewer folds, or a finer time column",
     )
-
-
-def _refuse_rare_class(problem: Problem, rows: np.ndarray, k: int) -> None:
-    if problem.task != "classification":
-        return
-    counts = np.bincount(problem.target[rows], minlength=len(problem.classes))
-    rarest = int(np.argmin(counts))
-    if counts[rarest] < k:
-        raise UserError(
-            f"the class {quote(problem.classes[rarest])} of {quote(problem.target_name)} has fewer rows than folds.",
-            came=f"{plural(int(counts[rarest]), 'row')} for development, {k} folds",
-            expected=f"at least {k} rows of every class",
-            attempt="join rare classes, remove them, or --task regression if the target is a quantity",
-        )
-
-
-def _refuse_lost_class(problem: Problem, rows: np.ndarray, where: str) -> None:
-    if problem.task != "classification":
-        return
-    counts = np.bincount(problem.target[rows], minlength=len(problem.classes))
-    lost = np.flatnonzero(counts == 0)
-    if len(lost):
-        raise UserError(
-            f"{where} would have no row of the class {quote(problem.classes[int(lost[0])])}.",
-            came=listing(f"{name}: {count:,}" for name, count in zip(problem.classes, counts, strict=True)),
-            expected="rows of every class to learn from",
-            attempt="fewer folds, join rare classes, or another way of splitting",
-        )

@@ -175,7 +175,7 @@ def broken(folder: str | os.PathLike[str], what: str, came: str, expected: str) 
         f"the model in {str(folder)!r} is damaged: {what}.",
         came=came,
         expected=expected,
-        attempt="copy the whole folder again from where it was written, or save the model again",
+        attempt="copy the whole folder again from where it was written, or fit and save the model again",
     )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sparsefire.deploy.arrays import pack, unpack
-from sparsefire.deploy.folder import MOST_VALUES, broken, read_folder, write_folder
+from sparsefire.deploy.folder import MOST_VALUES, SETTINGS, broken, is_shape, read_folder, write_folder
 from sparsefire.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sparsefire.deploy.runner import Runner
 
 _ROWS = 1024  # rows per pass: bounds memory
+_COLUMN = "name, kind (number, category or ordinal), categories, date and not_numbers"
 _NUMBERS: dict[str, Callable[[str], Any]] = {"whole": np.int64, "number": np.float64}
 
 
@@ -309,8 +310,22 @@ def _check_schema(folder: str | os.PathLike[str], schema: dict[str, Any], descri
     task, classes = schema.get("task"), schema.get("classes") or []
     if task not in ("classification", "regression"):
         broken(folder, "the schema names no task", repr(task), "classification or regression")
-    if not isinstance(classes, list | tuple) or not all(isinstance(name, str) for name in classes):
+    if not _is_words(classes):
         broken(folder, "the classes are no list of words", repr(classes)[:60], "one word per class")
+    good = {
+        "kind": schema.get("kind") in ("table", "array", "images"),
+        "shape": is_shape(schema.get("shape")) and len(schema["shape"]) > 0,
+        "feature_names": _is_words(schema.get("feature_names")),
+        "ignored": _is_words(schema.get("ignored")),
+        "scaled": isinstance(schema.get("scaled"), bool),
+        "columns": isinstance(schema.get("columns"), list),
+    }
+    for name in (name for name, fine in good.items() if not fine):
+        broken(folder, f"{SETTINGS} describes the {name!r} of the data wrongly, or not at all",
+               repr(schema.get(name))[:60], "what saving wrote")  # fmt: skip
+    for number, column in enumerate(schema["columns"]):
+        if not _is_column(column):
+            broken(folder, f"{SETTINGS} describes column {number} of the data wrongly", repr(column)[:60], _COLUMN)
     try:
         _labels(schema)
     except (KeyError, ValueError, OverflowError) as error:
@@ -322,6 +337,20 @@ def _check_schema(folder: str | os.PathLike[str], schema: dict[str, Any], descri
             broken(
                 folder, "classes and outputs do not agree", f"{len(classes)} classes, {outputs!r} outputs", "one each"
             )
+
+
+def _is_column(column: Any) -> bool:
+    return (
+        isinstance(column, dict)
+        and isinstance(column.get("name"), str)
+        and column.get("kind") in ("number", "category", "ordinal")
+        and isinstance(column.get("date"), bool)
+        and all(_is_words(column.get(name)) for name in ("categories", "not_numbers"))
+    )
+
+
+def _is_words(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(word, str) for word in value)
 
 
 def _labels(schema: Mapping[str, Any]) -> np.ndarray:

@@ -129,17 +129,16 @@ def _lines(rows: Sequence[Row], verdict: Mapping[str, Any], axis: forest.Domain 
     """Rows as text; without an axis the plot is left out."""
     score, margin = verdict["data"]["score"], verdict["margin"]
     ours = next(((row["kind"], row["method"]) for row in verdict["candidates"] if row["walk"] == "chosen"), None)
+    compared = [row for row in verdict["candidates"] if row["difference"] is not None and row["kind"] != "dense"]
+    decimals = figures.column_decimals([row["lower"] for row in compared], margin, score)
     out, before = [], None
     for row in rows:
         method = (row["kind"], row["method"]) if row["kind"] in ("sparse", "narrow") else "yardsticks"
         sign, walk, short, class_ = WALKS[row["walk"]]
         known = row["score"] is not None
         half = (row["score_high"] - row["score_low"]) / 2 if known and row.get("score_low") is not None else None
-        decimals = None
-        if row["difference"] is not None and row["kind"] != "dense":
-            decimals = figures.decimals_to_tell([row["lower"]], margin, score)
         bounds = ""
-        if decimals is not None:
+        if row in compared:
             bounds = figures.difference_interval(row["lower"], upper_end(row), score, decimals=decimals)
         out.append(
             Line(
@@ -177,7 +176,7 @@ def has_density(row: Row) -> bool:
     return row["kind"] in ("sparse", "narrow")
 
 
-def _difference(row: Row, score: str, decimals: int | None) -> str:
+def _difference(row: Row, score: str, decimals: int) -> str:
     if row["kind"] == "dense":
         return "0"
     if row["difference"] is None:

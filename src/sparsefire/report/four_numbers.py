@@ -29,8 +29,8 @@ def tiles(verdict: Mapping[str, Any]) -> list[Tile]:
     """Return weights, test score, file size and latency of the chosen model, with the dense values.
 
     A linear winner shows the smallest network that passed in place of the file size, and a run with groups how many
-    of them lie within the margin in place of the latency. When nothing was chosen, the numbers are those of dense (or
-    of the linear model that makes a network needless), with the nearest rival under them.
+    of them lie within the margin in place of the latency. When nothing was chosen, the numbers are those of dense, with
+    the nearest rival under them.
 
     >>> from sparsefire.search.wording import EXAMPLE
     >>> [(tile.title, tile.number) for tile in tiles(EXAMPLE)]
@@ -92,11 +92,7 @@ def _pair(verdict: Mapping[str, Any]) -> tuple[Row | None, Row | None]:
     selected = verdict.get("selected")
     if selected:
         return find(verdict, identifier=selected["candidate"]), dense
-    linear = find(verdict, kind="linear")
-    gate = verdict.get("gate")
-    if verdict["state"] == "no-network-needed" and linear is not None and not (gate and not gate["passed"]):
-        return linear, dense
-    return dense, closest(verdict) or linear
+    return dense, closest(verdict) or find(verdict, kind="linear")
 
 
 def _weights(verdict: Mapping[str, Any], subject: Row, rival: Row | None, own: str) -> Tile:

@@ -74,7 +74,8 @@ def section(verdict: Mapping[str, Any], group: Mapping[str, Any]) -> GroupSectio
     rows = ([whole] if whole else []) + list(group["rows"])
     ends = [row["difference"] for row in rows if row.get("difference")]
     axis = forest.domain([end[1] for end in ends], [end[2] for end in ends], margin)
-    lines = tuple(_line(row, axis, margin, score, whole=row is whole) for row in rows)
+    decimals = figures.column_decimals([end[1] for end in ends], margin, score)
+    lines = tuple(_line(row, axis, margin, score, decimals, whole=row is whole) for row in rows)
     classes = list(data.get("classes") or ())
     positive = f"{data['target']} = {classes[1]}" if len(classes) == 2 else ""
     missed = bool(positive) and any(row.get("missed") and row.get("false_alarm") for row in group["rows"])
@@ -134,12 +135,11 @@ def whole_row(verdict: Mapping[str, Any], group: Mapping[str, Any]) -> Row | Non
     }  # fmt: skip
 
 
-def _line(row: Row, axis: forest.Domain, margin: float, score: str, *, whole: bool) -> GroupLine:
+def _line(row: Row, axis: forest.Domain, margin: float, score: str, decimals: int, *, whole: bool) -> GroupLine:
     sign, class_ = _VERDICTS.get(row["verdict"], ("", "soft"))
     told = ("–", "")  # too few rows to say
     if row["difference"] is not None:
         estimate, lower, upper = row["difference"]
-        decimals = figures.decimals_to_tell([lower], margin, score)
         told = (
             figures.difference(estimate, score, decimals=decimals),
             figures.difference_interval(lower, upper, score, decimals=decimals),

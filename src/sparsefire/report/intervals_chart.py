@@ -11,7 +11,7 @@ from markupsafe import Markup
 from sparsefire.report import svg
 from sparsefire.search import figures
 from sparsefire.search.names import at_density
-from sparsefire.search.wording import closest, find
+from sparsefire.search.wording import closest, find, rows_compared
 
 _ROW = 64.0  # px from one row to the next
 _TOP = 22.0  # px kept for the words above the band
@@ -37,25 +37,24 @@ def rows_to_draw(verdict: Mapping[str, Any]) -> list[Interval]:
     >>> [(row.label, row.colour, row.filled) for row in rows_to_draw(EXAMPLE)]
     [('Selection, 8,000 rows', 'blue', True), ('Confirmation, 2,000 rows', 'good', True)]
     """
-    development = figures.count(verdict["data"]["rows_development"])
-    gate = verdict.get("gate")
-    if verdict["state"] == "no-network-needed" and gate and not gate["passed"]:
+    if verdict["state"] == "no-network-needed":
+        gate = verdict["gate"]
         reach = gate["estimate"] - gate["lower"]
-        label = f"Guess, {development} rows"
+        label = f"Guess, {rows_compared(verdict)} rows"
         shift = -gate["estimate"]
         return [Interval(label, shift, shift - reach, shift + reach, "grey", False, guess=True)]
     rows = []
     selected = verdict.get("selected")
     chosen = find(verdict, identifier=selected["candidate"]) if selected else None
     if chosen is not None and chosen["difference"] is not None:
-        rows.append(_of(chosen, f"Selection, {development} rows", "blue", True))
+        rows.append(_of(chosen, f"Selection, {rows_compared(verdict)} rows", "blue", True))
     else:
-        ended = closest(verdict) if verdict["state"] == "nothing-passed" else find(verdict, kind="linear")
-        if ended is not None and ended["difference"] is not None:
+        ended = closest(verdict)
+        if ended is not None:
             rows.append(_of(ended, at_density(ended), "grey", False))  # the evidence beside it says how many rows
     test = verdict.get("confirmation")
     if test:
-        passed = bool(test["passed"]) and verdict["state"] in ("confirmed", "no-network-needed")
+        passed = verdict["state"] == "confirmed"
         colour = "good" if passed else "caution"
         rows.append(_of(test, f"Confirmation, {figures.count(test['rows'])} rows", colour, passed))
     return rows

@@ -10,6 +10,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from sparsefire.errors import UserError
 from sparsefire.report import (
     candidates_table,
     coefficients_chart,
@@ -22,13 +23,16 @@ from sparsefire.report import (
     svg,
     wiring_chart,
 )
-from sparsefire.report.run_folder import load_network, read_curves, read_verdict
+from sparsefire.report.repeat import repeat
+from sparsefire.report.run_folder import AGAIN, load_network, read_curves, read_verdict
 from sparsefire.search import figures, wording
 from sparsefire.search.limits import limits
+from sparsefire.studies.files import replace_file
 
 Verdict = Mapping[str, Any]
 
 _TEMPLATES = Path(__file__).parent / "templates"
+_UNREADABLE = (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, AssertionError)
 
 
 def write_report(folder: str | os.PathLike[str]) -> Path:
@@ -39,7 +43,7 @@ def write_report(folder: str | os.PathLike[str]) -> Path:
             ``results.parquet`` the learning curves are left out, without a model the wiring.
 
     Raises:
-        UserError: the folder holds no readable ``verdict.json``.
+        UserError: the folder holds no readable ``verdict.json``, or another file in it is damaged.
 
     >>> import json, tempfile
     >>> from sparsefire.search.wording import EXAMPLE
@@ -53,11 +57,19 @@ def write_report(folder: str | os.PathLike[str]) -> Path:
     verdict = read_verdict(run)
     results = run / "results.parquet"
     curves = read_curves(results) if results.exists() else {}
-    text = build_page(verdict, curves, load_network(run), rebuild=f"sparsefire report {_shown_path(run)}")
+    network = load_network(run)
+    try:
+        text = build_page(verdict, curves, network, rebuild=f"sparsefire report {_shown_path(run)}")
+    except _UNREADABLE as error:  # read_verdict looks at the outline only
+        path = run / "verdict.json"
+        raise UserError(
+            f"{path} was changed, or written by another version.",
+            came=f"{type(error).__name__}: {svg.shorten(error, 80)}",
+            expected="verdict.json as sparsefire fit wrote it",
+            attempt=AGAIN,
+        ) from error
     out = run / "report.html"
-    partial = run / ".report.html.part"
-    partial.write_text(text, encoding="utf-8", errors="replace")
-    partial.replace(out)  # a reader never sees half a page
+    replace_file(out, text.encode(errors="replace"))
     return out
 
 
@@ -88,7 +100,7 @@ def build_page(verdict: Verdict, curves: curves_chart.Curves, network: Any | Non
         "title": _title(verdict),
         "words": {key: verdict.get(key) or value for key, value in wording.words(verdict).items()},
         "evidence": _evidence(verdict),
-        "warnings": _warnings(verdict),
+        "warnings": verdict.get("warnings") or (),
         "intervals": (intervals_chart.draw(verdict, width=340.0), intervals_chart.draw(verdict, width=358.0)),
         "tiles": four_numbers.tiles(verdict),
         "groups": [groups.section(verdict, group) for group in verdict.get("groups") or ()],
@@ -98,7 +110,7 @@ def build_page(verdict: Verdict, curves: curves_chart.Curves, network: Any | Non
         "curves": _curves(verdict, curves, beside),
         "errors": errors,
         "limits": verdict.get("limits") or limits(verdict),
-        "repeat": _repeat(verdict),
+        "repeat": repeat(verdict),
         "command": verdict["plan"].get("command") or "",
         "data_table": (verdict["data"].get("table") or []),
         "rebuild": rebuild,
@@ -124,11 +136,6 @@ def _evidence(verdict: Verdict) -> list[dict[str, str]]:
         before, strong, after = line["text"].partition(line.get("strong") or "\0")
         out.append({"lead": line["lead"], "before": before, "strong": strong, "after": after})
     return out
-
-
-def _warnings(verdict: Verdict) -> list[str]:
-    test = verdict.get("confirmation") or {}
-    return list(dict.fromkeys([*(verdict.get("warnings") or ()), *(test.get("warnings") or ())]))
 
 
 def _size(verdict: Verdict, named: str) -> dict[str, Any] | None:
@@ -221,42 +228,6 @@ def _errors(verdict: Verdict) -> errors_chart.Errors | None:
         both = errors["residuals"]
         return errors_chart.residuals(both["prediction"], both["residual"], str(verdict["data"]["target"]))
     return None
-
-
-def _repeat(verdict: Verdict) -> list[tuple[str, str]]:
-    data, plan = verdict["data"], verdict["plan"]
-    timing, versions = verdict.get("timing") or {}, verdict.get("versions") or {}
-    rows = []
-    size = [f"{figures.count(data['rows'])} rows"] if data.get("rows") else []
-    size += [f"{figures.count(data['inputs'])} inputs"] if data.get("inputs") else []
-    size += [f"{len(data['classes'])} classes"] if data.get("classes") else []
-    size += [f"sha256 {figures.short_hash(data['sha256'])}"] if data.get("sha256") else []
-    rows.append(("data", ", ".join(size)))
-    rows += [("", note) for note in data.get("notes") or ()]
-    split = [
-        f"{figures.count(data['rows_development'])} development",
-        f"{figures.count(data.get('rows_test') or 0)} test",
-    ]
-    split += [str(data["split"])] if data.get("split") else []
-    split += [f"{figures.count(data['clusters'])} clusters"] if data.get("clusters") else []
-    rows.append(("split", ", ".join(split)))
-    folds = f"{plan['folds']} folds × {plan['rounds']} initialisation{'s' if plan['rounds'] != 1 else ''}"
-    rows.append(("effort", f"{plan['effort']}: {folds}" if plan.get("effort") else folds))
-    if timing.get("runs") is not None:
-        text = f"{figures.count(timing['runs'])} in {figures.duration(timing['seconds'])}"
-        text += f", {plan['workers']} workers" if plan.get("workers") else ""
-        text += f", {figures.count(timing['resumed'])} taken from an earlier start" if timing.get("resumed") else ""
-        rows.append(("runs", text))
-    power = (plan.get("planned_power") or {}).get("text")
-    if power:
-        rows.append(("power", power))
-    if versions:
-        rows.append(("versions", ", ".join(f"{_proper(name)} {version}" for name, version in versions.items())))
-    return [(label, text) for label, text in rows if text]
-
-
-def _proper(name: str) -> str:
-    return {"python": "Python", "numpy": "NumPy"}.get(name, name)
 
 
 def _shown_path(run: Path) -> str:

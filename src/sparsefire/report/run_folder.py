@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,11 @@ import duckdb
 import numpy as np
 
 from sparsefire.errors import UserError
+from sparsefire.search.wording import STATES
+from sparsefire.studies.files import literal_glob
+
+AGAIN = "repeat the sparsefire fit command with the same --out; finished runs are kept"
+_OUTLINE = {"state": str, "data": dict, "plan": dict, "margin": int | float, "candidates": list}
 
 
 @dataclass(frozen=True)
@@ -37,20 +40,34 @@ def read_verdict(run: Path) -> dict[str, Any]:
     expected = "a folder written by sparsefire fit, with verdict.json in it"
     try:
         verdict = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise UserError(
             f"{run} holds no finished run.", came=str(run), expected=expected, attempt="sparsefire fit DATA --out RUN"
         ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read: {error}.", came=str(path), expected=expected) from None
-    if not isinstance(verdict, dict) or "state" not in verdict or verdict.get("format", 1) != 1:
-        raise UserError(f"{path} is no verdict of this version.", came=str(path), expected=expected)
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} cannot be read: {error}.", came=str(path), expected=expected, attempt=AGAIN) from None
+    if not isinstance(verdict, dict) or verdict.get("format", 1) != 1:
+        raise UserError(f"{path} is no verdict of this version.", came=str(path), expected=expected, attempt=AGAIN)
+    for name, kind in _OUTLINE.items():
+        if not isinstance(verdict.get(name), kind) or (name == "state" and verdict[name] not in STATES):
+            raise UserError(
+                f"{path} lacks {name!r}, or has it in another form.",
+                came=repr(verdict.get(name))[:60],
+                expected="verdict.json as sparsefire fit wrote it",
+                attempt=AGAIN,
+            )
     return verdict
 
 
 def read_curves(path: Path) -> dict[str, list[list[float]]]:
     """Return the learning curves of ``results.parquet``: per candidate one list of held-out scores per run.
 
+    Refits on all development rows (round −1) have none.
+
+    Raises:
+        UserError: the file is damaged.
+
+    >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as name:
     ...     file = Path(name) / "results [1].parquet"
     ...     one = duckdb.sql("SELECT 'a' AS candidate, 0 AS round, 0 AS fold, [0.5, 0.75] AS curve")
@@ -58,15 +75,20 @@ def read_curves(path: Path) -> dict[str, list[list[float]]]:
     ...     read_curves(file)
     {'a': [[0.5, 0.75]]}
     """
-    with tempfile.TemporaryDirectory() as scratch, duckdb.connect() as connection:
-        source = path
-        if any(c in str(path) for c in "*?["):  # read_parquet takes these for patterns
-            source = Path(shutil.copy(path, Path(scratch) / "results.parquet"))
-        rows = connection.execute(
-            "SELECT candidate, curve::DOUBLE[] FROM read_parquet(?) "
-            "WHERE len(curve) > 1 ORDER BY candidate, round, fold",
-            [str(source)],
-        ).fetchall()
+    try:
+        with duckdb.connect() as connection:
+            rows = connection.execute(
+                "SELECT candidate, curve::DOUBLE[] FROM read_parquet(?) "
+                "WHERE round >= 0 AND len(curve) > 1 ORDER BY candidate, round, fold",
+                [literal_glob(path)],
+            ).fetchall()
+    except duckdb.Error as error:
+        raise UserError(
+            f"{path} cannot be read.",
+            came=str(error).splitlines()[0][:120],
+            expected="one row per run, as sparsefire fit wrote it",
+            attempt=f"{AGAIN}; or remove the file, and the report has no learning curves",
+        ) from None
     out: dict[str, list[list[float]]] = {}
     for candidate, curve in rows:
         out.setdefault(candidate, []).append([float("nan") if value is None else value for value in curve])

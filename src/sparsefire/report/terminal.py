@@ -16,7 +16,7 @@ from sparsefire.report.textual import printable as printable
 from sparsefire.report.textual import use_colour as use_colour
 from sparsefire.search import figures
 from sparsefire.search.names import typed_name
-from sparsefire.search.wording import closest, find, headline
+from sparsefire.search.wording import closest, find, headline, rows_compared
 
 WIDTH = 80
 _GAPS = ("", "  ", "  ", "  ", "  ", " ", "  ")  # before each column of the Result block
@@ -137,7 +137,9 @@ def result_block(verdict: Mapping[str, Any], *, colour: bool = False, most: int 
         "− dense",
         "walk",
     ]
-    table = [head, *(_cells(row, verdict) for row in rows)]
+    passed = [row["difference"] for row in rows if row["walk"] in ("passed", "chosen")]
+    decimals = figures.column_decimals(passed, verdict["margin"], score)  # no passer may look like a loss of the margin
+    table = [head, *(_cells(row, score, decimals) for row in rows)]
     keep = [0, 1, 2, 3, 4, 5, 6]
     for column in (3, 2):  # a column nobody measured is left out
         if all(line[column] == "–" for line in table[1:]):
@@ -234,8 +236,7 @@ def _shown(verdict: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return out
 
 
-def _cells(row: Mapping[str, Any], verdict: Mapping[str, Any]) -> list[str]:
-    score, margin = verdict["data"]["score"], verdict["margin"]
+def _cells(row: Mapping[str, Any], score: str, decimals: int) -> list[str]:
     sign, _, walk, _ = WALKS[row["walk"]]
     value = "–"
     if row["score"] is not None:
@@ -246,7 +247,6 @@ def _cells(row: Mapping[str, Any], verdict: Mapping[str, Any]) -> list[str]:
     if row["kind"] == "dense":
         shift = "0"
     elif row["difference"] is not None:
-        decimals = figures.decimals_to_tell([row["lower"]], margin, score)
         shift = figures.difference(row["difference"], score, decimals=decimals)
     return [
         ("  ▸ " if row["walk"] == "chosen" else "  ") + typed_name(row),
@@ -274,39 +274,34 @@ def _tinted(shown: str, row: Mapping[str, Any], walk: str) -> str:
 def _facts(verdict: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The bounds behind the sentence, one short line each."""
     score, margin, state = verdict["data"]["score"], verdict["margin"], verdict["state"]
-    development = figures.count(verdict["data"]["rows_development"])
-    selected, gate, test = verdict.get("selected"), verdict.get("gate"), verdict.get("confirmation")
+    compared = rows_compared(verdict)
+    selected, gate, test = verdict.get("selected"), verdict["gate"], verdict.get("confirmation")
     out = []
     if selected:
         chosen = find(verdict, identifier=selected["candidate"])
         if chosen is not None:
             shift, lower, allowed = _told(chosen, margin, score)
-            out.append(("Selected", f"{shift}, at least {lower}, on {development} rows; allowed {allowed}"))
-    elif state == "no-network-needed" and gate and not gate["passed"]:
+            out.append(("Selected", f"{shift}, at least {lower}, on {compared} rows; allowed {allowed}"))
+    elif state == "no-network-needed":
         decimals = figures.decimals_to_tell([gate["lower"]], -gate["threshold"], score)
-        shift, lower, needed = (
-            figures.difference(gate[key], score, decimals=decimals) for key in ("estimate", "lower", "threshold")
-        )
-        unit = figures.difference_unit(score)
-        text = f"{shift} {unit}".strip() + f" above a constant guess, at least {lower}; needed above {needed}"
-        out.append(("Dense", text))
+        shift = figures.fixed(abs(figures.scale(score) * gate["estimate"]), decimals)
+        lower, needed = (figures.difference(gate[key], score, decimals=decimals) for key in ("lower", "threshold"))
+        side = "below" if gate["estimate"] < 0 else "above"
+        text = f"{shift} {figures.difference_unit(score)}".strip() + f" {side} a constant guess"
+        out.append(("Dense", f"{text}, at least {lower}; needed above {needed}"))
     else:
-        near = closest(verdict) if state == "nothing-passed" else find(verdict, kind="linear")
-        if near is not None and near["difference"] is not None:
+        near = closest(verdict)
+        if near is not None:
             shift, lower, allowed = _told(near, margin, score)
-            label = "Closest" if state == "nothing-passed" else "Linear"
-            name = f"{typed_name(near)}, " if state == "nothing-passed" else ""
-            out.append((label, f"{name}{shift}, at least {lower}, on {development} rows; allowed {allowed}"))
-        if state == "nothing-passed":
-            out.append(("To do", "more rows, or a margin you can defend before looking"))
+            text = f"{typed_name(near)}, {shift}, at least {lower}, on {compared} rows; allowed {allowed}"
+            out.append(("Closest", text))
+        out.append(("To do", "more rows, or a margin you can defend before looking"))
     if test:
         shift, lower, _ = _told(test, margin, score)
         rows = figures.count(test["rows"])
         needed_rows = test.get("rows_needed")
         text = f"{shift}, at least {lower}, on {rows} rows"
-        label = {"confirmed": "Confirmed", "not-confirmable": "Not confirmable", "contradicted": "Contradicted"}.get(
-            state, "Confirmed" if verdict.get("confirmed") else "Not confirmed"
-        )
+        label = state[:1].upper() + state[1:].replace("-", " ")
         if state == "not-confirmable" and needed_rows and needed_rows > test["rows"]:
             text += f"; about {figures.about_count(needed_rows, above=test['rows'])} would do"
         elif state == "contradicted":

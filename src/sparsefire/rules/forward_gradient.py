@@ -106,7 +106,7 @@ def _refuse_dense_request(net: nn.Module) -> None:
             raise UserError(
                 "this topology needs the gradient of absent weights, and a forward gradient fills only active ones.",
                 came="a topology that grows by gradient, such as rigl",
-                expected="one that grows without gradients (set, chts), or static, gmp, sign-in, lrr",
+                expected="one that grows nothing: static, gmp, sign-in, lrr",
             )
 
 

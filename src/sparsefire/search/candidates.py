@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
+from torch import nn
+
 from sparsefire.errors import UserError
 from sparsefire.sparsity import METHODS
-from sparsefire.train.networks import Description
+from sparsefire.train.networks import Description, Factory, can_be_narrow, narrow, weight_count
 from sparsefire.wiring import LAYOUTS
 from sparsefire.wiring.densities import keep_count
 
@@ -57,18 +59,18 @@ BOOSTING = Candidate("boosting", "boosting", "boosting")
 BACKPROP = Candidate("backprop", "backprop", "backprop")
 
 
-def chains(methods: Sequence[str], densities: Sequence[float], *, narrow: bool) -> dict[str, list[Candidate]]:
+def chains(
+    methods: Sequence[str], densities: Sequence[float], *, narrow: Sequence[float]
+) -> dict[str, list[Candidate]]:
     """Return the chains that are walked from dense to sparse: one per method, the narrow rival, and linear.
 
-    >>> list(chains(["gmp"], [0.1, 0.2], narrow=True))
-    ['linear', 'narrow', 'gmp']
-    >>> [c.id for c in chains(["gmp"], [0.1, 0.2], narrow=True)["gmp"]]
-    ['gmp@0.2', 'gmp@0.1']
+    >>> {name: [c.id for c in chain] for name, chain in chains(["gmp"], [0.1, 0.2], narrow=[0.2]).items()}
+    {'linear': ['linear'], 'narrow': ['narrow@0.2'], 'gmp': ['gmp@0.2', 'gmp@0.1']}
     """
     order = sorted(set(densities), reverse=True)
     found = {"linear": [LINEAR]}
     if narrow:
-        found["narrow"] = [Candidate(f"narrow@{d:g}", "narrow", "narrow", d) for d in order]
+        found["narrow"] = [Candidate(f"narrow@{d:g}", "narrow", "narrow", d) for d in sorted(set(narrow), reverse=True)]
     for method in methods:
         found[method] = [Candidate(f"{method}@{d:g}", "sparse", method, d) for d in order]
     return found
@@ -152,6 +154,29 @@ def describe(base: Description, shape: Sequence[int], outputs: int) -> Descripti
     if base["kind"] == "cnn":
         return {**base, "shape": [int(s) for s in shape], "outputs": outputs}
     return {**base, "shape": [int(s) for s in shape], "outputs": outputs}
+
+
+def narrow_networks(
+    description: Description, densities: Sequence[float], factory: Factory | nn.Module | None = None
+) -> dict[float, int]:
+    """Return density → weights of the narrow networks that are smaller than dense and than the one before.
+
+    A narrow network has whole units: its weights are the most that fit, and at some density it cannot shrink further.
+
+    >>> narrow_networks({"kind": "mlp", "widths": [64, 256, 256, 10]}, [0.3, 0.1, 0.0001])
+    {0.3: 25200, 0.1: 8432, 0.0001: 75}
+    >>> narrow_networks({"kind": "mlp", "widths": [64, 10]}, [0.3, 0.1])
+    {}
+    """
+    if not can_be_narrow(description, factory):
+        return {}
+    found: dict[float, int] = {}
+    last = dense = weight_count(description, factory)
+    for density in sorted(set(densities), reverse=True):
+        weights = weight_count(narrow(description, keep_count(dense, density), factory), factory)
+        if weights < last:
+            found[density] = last = weights
+    return found
 
 
 def rate_of(candidate: Candidate, rows: int, rule: str = "backprop") -> float:

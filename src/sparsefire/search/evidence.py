@@ -26,7 +26,6 @@ class Evidence:
         target: their true values.
         constant: what a constant fitted to the training rows predicts, [rows, rounds].
         clusters: their cluster codes, or None.
-        train_rows: mean number of training rows in a fold.
     """
 
     study: Study
@@ -35,7 +34,6 @@ class Evidence:
     target: np.ndarray
     constant: np.ndarray
     clusters: np.ndarray | None
-    train_rows: int
 
     def stored(self, job: Job) -> StoredRun:
         """Return a finished run."""
@@ -93,12 +91,10 @@ def gather(study: Study, store: Store) -> Evidence:
     problem, plan = study.problem, study.plan
     held_out = np.zeros((problem.rows, plan.rounds), dtype=bool)
     constant = np.full((problem.rows, plan.rounds), np.nan)
-    sizes = []
     for number in range(plan.rounds):
         for train_rows, seen_rows in fold_rows(study, number):
             held_out[seen_rows, number] = True
             constant[seen_rows, number] = _constant(problem, train_rows)
-            sizes.append(len(train_rows))
     rows = np.flatnonzero(held_out.all(axis=1))
     return Evidence(
         study=study,
@@ -107,7 +103,6 @@ def gather(study: Study, store: Store) -> Evidence:
         target=problem.target[rows],
         constant=constant[rows],
         clusters=None if problem.cluster is None else problem.cluster[rows],
-        train_rows=int(np.mean(sizes)),
     )
 
 

@@ -218,6 +218,15 @@ def decimals_to_tell(bounds: Sequence[float], margin: float, score: str) -> int:
     return needed
 
 
+def column_decimals(bounds: Sequence[float], margin: float, score: str) -> int:
+    """Return the decimals for a column of differences: one number for all, at most two more than usual.
+
+    >>> column_decimals([-0.008, -0.0104], 0.01, "accuracy"), column_decimals([-0.0100001], 0.01, "accuracy")
+    (2, 3)
+    """
+    return min(decimals_to_tell(bounds, margin, score), _UNITS[score][1] + 2)
+
+
 def told(estimate: float, lower: float, margin: float, score: str) -> tuple[str, str, str]:
     """Return difference, lower bound and margin as text, with decimals that keep a fail looking like a fail.
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
+import math
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from sparsefire.errors import UserError
 from sparsefire.search.plan import Plan
 from sparsefire.search.request import Request
 from sparsefire.search.runs import Study, fingerprint
 from sparsefire.studies import canonical
-from sparsefire.studies.files import write_through
+from sparsefire.studies.files import replace_file
 
 SETTINGS_FILE = "settings.json"
 
@@ -21,6 +24,7 @@ def asked_for(study: Study, request: Request) -> dict[str, Any]:
     """Return what identifies this search: resuming needs all of it to be the same."""
     return {
         "format": 1,
+        "versions": [version("sparsefire"), torch.__version__],
         "problem": fingerprint(study.problem),
         "data": study.problem.name,
         "target": study.problem.target_name,
@@ -39,8 +43,8 @@ def asked_for(study: Study, request: Request) -> dict[str, Any]:
     }
 
 
-def check_folder(folder: Path, asked: dict[str, Any]) -> Plan | None:
-    """Return the plan of the same search, None for a fresh folder, or raise."""
+def check_folder(folder: Path, asked: dict[str, Any]) -> float | None:
+    """Return what the pilot of the same search found, None where there was none yet, or raise."""
     if not folder.exists():
         return None
     if not folder.is_dir():
@@ -50,7 +54,9 @@ def check_folder(folder: Path, asked: dict[str, Any]) -> Plan | None:
     came = f"--out {folder}, not empty"
     try:
         stored = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
-        plan = None if stored["plan"] is None else _stored_plan(stored["plan"])
+        times_over = None if stored["times_over"] is None else float(stored["times_over"])
+        if times_over is not None and not 0 < times_over < math.inf:
+            raise ValueError
         other = f"{stored['asked']['data']}, target {stored['asked']['target']}"
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise UserError(
@@ -67,23 +73,27 @@ def check_folder(folder: Path, asked: dict[str, Any]) -> Plan | None:
             expected="an empty folder, or the same data and settings to resume",
             attempt=f"--out {folder}-2",
         )
-    return plan
+    return times_over
 
 
-def _stored_plan(stored: dict[str, Any]) -> Plan:
-    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
-    return Plan(**fields)
+def earlier_timing(folder: Path) -> dict[str, Any] | None:
+    """Return the times of the verdict that is there, if there is one."""
+    try:
+        timing = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))["timing"]
+        return {name: timing[name] for name in ("seconds", "runs", "resumed")}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
-def write_settings(folder: Path, asked: dict[str, Any], plan: Plan | None) -> None:
-    """Write what was asked for, and the plan once the pilot has settled it."""
-    settings = {"asked": asked, "plan": None if plan is None else plan.settings()}
+def write_settings(folder: Path, asked: dict[str, Any], plan: Plan, times_over: float | None) -> None:
+    """Write what was asked for and planned, and how many times its budget the pilot found it, once that is known."""
+    settings = {"asked": asked, "times_over": times_over, "plan": plan.settings()}
     text = json.dumps(settings, indent=1, ensure_ascii=False)
-    unnamed = folder / f".{SETTINGS_FILE}.{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_through(unnamed, text.encode())
-        os.replace(unnamed, folder / SETTINGS_FILE)
+        for left in folder.glob(f".{SETTINGS_FILE}.*"):  # by a search that was killed
+            left.unlink(missing_ok=True)
+        replace_file(folder / SETTINGS_FILE, text.encode())
     except OSError as error:
         raise UserError(
             f"{folder} cannot be written.",

@@ -19,6 +19,7 @@ def limits(verdict: Mapping[str, Any]) -> list[str]:
     How it does on data collected elsewhere or later. Test rows were drawn from the same table.
     That dense was the best possible network. It had the same tuning budget as every candidate, no more.
     That both make the same mistakes: they disagree on 12 of 2,000 test rows.
+    That a second “confirmed” would count as much: another margin, effort or method tests these test rows again.
     Anything about groups of rows: none were named.
     """
     lines = []
@@ -37,6 +38,24 @@ def limits(verdict: Mapping[str, Any]) -> list[str]:
     elif timed:
         lines.append("How fast it is elsewhere. Latency was measured here, one row at a time, one thread.")
     lines += _same_mistakes(verdict)
+    plan = verdict["plan"]
+    if plan.get("retain"):
+        kept = figures.short_percent(plan["retain"])
+        lines.append(
+            f"That the error level is exact. The margin keeps {kept} of dense's gain over a constant guess, "
+            "as estimated on the rows that decide, so the level is approximate."
+        )
+    usual = 10 if verdict["data"]["rows_development"] < 5000 else 5
+    if plan["folds"] < usual:
+        lines.append(
+            f"How small networks do when all rows are learned from: {plan['folds']} folds, where {usual} are usual, "
+            "leave fewer rows to learn from, which flatters small ones."
+        )
+    if verdict["data"].get("rows_test"):
+        lines.append(
+            "That a second “confirmed” would count as much: "
+            "another margin, effort or method tests these test rows again."
+        )
     if groups:
         lines.append("Anything about groups you did not name, or about their combinations.")
     else:

@@ -15,17 +15,9 @@ _FULL = {
     "narrow": "narrow dense",
     "gmp": "gradual pruning",
     "lrr": "rate rewinding",
-    "imp": "weight rewinding",
-    "magnitude": "one-shot pruning",
     "static": "random mask",
     "rigl": "RigL",
-    "set": "SET",
     "sign-in": "Sign-In",
-    "snip": "SNIP",
-    "grasp": "GraSP",
-    "synflow": "SynFlow",
-    "chts": "CHTs",
-    "mest": "MEST",
 }
 _SHORT = {"narrow": "narrow dense", "rigl": "RigL", "static": "random mask", "sign-in": "Sign-In"}
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from sparsefire.search.candidates import BACKPROP, BOOSTING, DENSE, LINEAR, Candidate, chains, rate_of, target_weights
 from sparsefire.search.request import Request
+from sparsefire.search.selection import default_margin
 from sparsefire.train import Training
 from sparsefire.train.loop import serves
 
@@ -46,8 +47,8 @@ class Plan:
         effort: one of ``EFFORTS``.
         methods: sparse methods named in advance.
         densities: from dense to sparse.
-        narrow: whether the narrow rival takes part.
-        folds, rounds: K folds, M rounds of fresh folds and fresh initialisations.
+        narrow: densities at which a narrow network takes part, each smaller than the one before.
+        folds, rounds: K folds, M rounds of fresh folds (where the rows allow others) and fresh initialisations.
         epochs, batch: of every network.
         rates: learning rates (or penalties) tried in every run, inside its own training rows.
         margin: loss allowed, in units of the score; None until dense is known (``retain``).
@@ -61,7 +62,7 @@ class Plan:
     effort: str
     methods: tuple[str, ...]
     densities: tuple[float, ...]
-    narrow: bool
+    narrow: tuple[float, ...]
     folds: int
     rounds: int
     epochs: int
@@ -82,7 +83,7 @@ class Plan:
     @property
     def chains(self) -> dict[str, list[Candidate]]:
         """Return what is walked: linear, narrow, and one chain per method."""
-        return chains(self.methods, self.densities, narrow=self.narrow)
+        return chains(self.methods, self.densities, narrow=[d for d in self.densities if d in self.narrow])
 
     def yardsticks(self) -> list[Candidate]:
         """Return what is trained in every case, before the walks."""
@@ -94,30 +95,36 @@ class Plan:
 
     def training(self, candidate: Candidate, rows: int, factor: float = 1.0) -> Training:
         """Return how a network is trained, with its rate multiplied by a factor."""
-        epochs = max(2, round(self.epochs / 3)) if candidate.training_method == "lrr" else self.epochs
         backprop = candidate.kind == "backprop"
         return Training(
             method=candidate.training_method,
             density=candidate.density if candidate.kind == "sparse" and candidate.density else 1.0,
             layout=candidate.layout,
             rate=rate_of(candidate, rows, self.rule) * factor,
-            epochs=epochs,
+            epochs=self.epochs,
             batch=self.batch,
             rule="backprop" if backprop else self.rule,
             directions=self.directions,
         )
 
 
-def make_plan(
-    request: Request, rows: int, features: int, test_rows: int, *, outputs: int = 1, narrow: bool = True
-) -> Plan:
+@dataclass(frozen=True)
+class Size:
+    """What the cost of a run depends on: development rows, prepared features, outputs, weights of the dense network."""
+
+    rows: int
+    features: int
+    outputs: int
+    weights: int
+
+
+def make_plan(request: Request, rows: int, features: int, test_rows: int, *, outputs: int = 1) -> Plan:
     """Return the plan for a request; what is asked for explicitly is not touched later.
 
     Args:
         request: what is asked for; None in it is filled from its effort.
         rows, features, test_rows: size of the development rows, of a prepared row, of the test set.
         outputs: classes if there are more than two, else 1.
-        narrow: whether the network has a narrow version.
 
     >>> plan = make_plan(Request("quick"), 1437, 64, 360)
     >>> plan.folds, plan.rounds, plan.margin, plan.methods
@@ -132,7 +139,7 @@ def make_plan(
     epochs = (fewer if quick else usual) * (6 if slow else 1)
     margin = request.margin
     if margin is None and request.retain is None:
-        margin = max(0.01, 2 / max(1, test_rows))
+        margin = default_margin(max(1, test_rows))
     methods = request.methods
     if methods is None:
         methods = [method for method in METHODS_BY_EFFORT[effort] if serves(request.rule, method.split("/")[0])]
@@ -143,7 +150,7 @@ def make_plan(
         effort=effort,
         methods=tuple(methods),
         densities=tuple(densities),
-        narrow=narrow,
+        narrow=tuple(densities),
         folds=request.folds or folds,
         rounds=request.rounds or rounds,
         epochs=request.epochs or epochs,
@@ -160,7 +167,9 @@ def make_plan(
 
 
 def cut(plan: Plan, times_over: float, keep: frozenset[str]) -> Plan:
-    """Make a plan cheaper that the pilot found ``times_over`` times its budget: rounds, then densities, then folds.
+    """Make a plan cheaper that the pilot found ``times_over`` times its budget: rounds, then rates, then densities.
+
+    Folds stay: networks that learn from fewer rows flatter small ones.
 
     Args:
         plan: the plan.
@@ -177,27 +186,22 @@ def cut(plan: Plan, times_over: float, keep: frozenset[str]) -> Plan:
         plan, times_over = replace(plan, rounds=3), times_over * 3 / plan.rounds
     if times_over > PATIENCE and plan.rates > 1:
         plan, times_over = replace(plan, rates=1), times_over / (1 + TUNING * plan.rates)
-    if times_over > PATIENCE and "folds" not in keep and plan.folds > 3:
-        plan, times_over = replace(plan, folds=3), times_over * 3 / plan.folds
     if times_over > PATIENCE and "densities" not in keep and len(plan.densities) > 3:
         plan = replace(plan, densities=tuple(plan.densities[1::2]))
     return plan
 
 
-def cost(plan: Plan, candidate: Candidate, rows: int, features: int, outputs: int, dense_weights: int) -> float:
-    """Return the seconds one run should take on one thread of an ordinary machine.
-
-    Args:
-        rows: training rows of one run.
-    """
+def cost(plan: Plan, candidate: Candidate, size: Size) -> float:
+    """Return the seconds one run should take on one thread of an ordinary machine."""
+    rows = max(1, round(size.rows * (1 - 1 / plan.folds)))
     if candidate.kind == "linear":
-        return 2e-9 * rows * features * max(1, outputs) * 60 * (1 + TUNING * _tries(plan)) + 0.01
+        return 2e-9 * rows * size.features * max(1, size.outputs) * 60 * (1 + TUNING * _tries(plan)) + 0.01
     if candidate.kind == "boosting":
         used = min(rows, plan.boosting_rows or rows)
-        return 0.3 + plan.boosting_trees * outputs * (1e-3 + 6e-5 * features + 4e-9 * used * features)
+        return 0.3 + plan.boosting_trees * size.outputs * (1e-3 + 6e-5 * size.features + 4e-9 * used * size.features)
     training = plan.training(candidate, rows)
-    weights = target_weights(dense_weights, candidate) if candidate.kind == "narrow" else dense_weights
-    steps = training.total_epochs() * math.ceil(rows / plan.batch)
+    weights = target_weights(size.weights, candidate) if candidate.kind == "narrow" else size.weights
+    steps = training.epochs * math.ceil(rows / plan.batch)
     per_step = PER_STEP + PER_WEIGHT * weights * min(plan.batch, rows)
     if training.rule == "forward-gradient":
         per_step *= 2 + plan.directions / 4
@@ -206,13 +210,9 @@ def cost(plan: Plan, candidate: Candidate, rows: int, features: int, outputs: in
     return steps * per_step * (1 + TUNING * _tries(plan))
 
 
-def total_cost(plan: Plan, rows: int, features: int, outputs: int, dense_weights: int) -> float:
+def total_cost(plan: Plan, size: Size) -> float:
     """Return the seconds of everything the plan may train, on one thread."""
-    in_fold = max(1, round(rows * (1 - 1 / plan.folds)))
-    return sum(
-        cost(plan, c, in_fold, features, outputs, dense_weights) * plan.folds * plan.rounds_of(c)
-        for c in everyone(plan)
-    )
+    return sum(cost(plan, c, size) * plan.folds * plan.rounds_of(c) for c in everyone(plan))
 
 
 def everyone(plan: Plan) -> list[Candidate]:
@@ -221,9 +221,10 @@ def everyone(plan: Plan) -> list[Candidate]:
     return [*plan.yardsticks(), BOOSTING, *walked]
 
 
-def rows_of_plan(plan: Plan, seconds_of: dict[str, float], workers: int) -> list[dict[str, Any]]:
+def rows_of_plan(plan: Plan, size: Size, workers: int) -> list[dict[str, Any]]:
     """Return the table shown before training: who, at which densities, how many runs, about how long."""
     per = plan.folds
+    seconds_of = {c.id: cost(plan, c, size) * per * plan.rounds_of(c) for c in everyone(plan)}
     amounts = " ".join(f"{d:g}" for d in plan.densities)
     fixed = [*plan.yardsticks(), BOOSTING]
     table = [

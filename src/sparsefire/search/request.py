@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
+
 from sparsefire.errors import UserError
 from sparsefire.search.candidates import check_densities, check_methods
 from sparsefire.train.loop import check_rule
@@ -63,15 +65,20 @@ class Request:
             _check_count(name, getattr(self, name), least)
         check_rule(self.rule, "dense")
         if self.methods is not None:
-            object.__setattr__(self, "methods", check_methods(list(self.methods)))
+            object.__setattr__(self, "methods", check_methods(_listed(self.methods)))
             for method in self.methods:
                 check_rule(self.rule, method.split("/")[0])
         if self.densities is not None:
-            object.__setattr__(self, "densities", check_densities(list(self.densities)))
+            object.__setattr__(self, "densities", check_densities(_listed(self.densities)))
         if self.hidden is not None:
-            for width in self.hidden:
+            hidden = _listed(self.hidden)
+            for width in hidden:
                 _check_count("a hidden width", width, 1)
-            object.__setattr__(self, "hidden", tuple(int(width) for width in self.hidden))
+            object.__setattr__(self, "hidden", tuple(int(width) for width in hidden))
+
+
+def _listed(value: Any) -> list[Any]:
+    return [value] if isinstance(value, str) or np.ndim(value) == 0 else list(value)
 
 
 def _check_losses(margin: float | None, retain: float | None) -> None:

@@ -7,7 +7,6 @@ masks, weights. Runs are identified by what they are, so a finished one is never
 from __future__ import annotations
 
 import functools
-import hashlib
 import time
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,7 +21,7 @@ from sparsefire.evaluate import boosting_bytes, weights_of
 from sparsefire.search.candidates import Candidate, describe, target_weights
 from sparsefire.search.plan import RATE_FACTORS, Plan
 from sparsefire.statistics import score_of
-from sparsefire.studies import Store, canonical, key_of
+from sparsefire.studies import Store, key_of
 from sparsefire.train import Training, build, fit_boosting, fit_linear, narrow, outputs_of, train, weight_count
 from sparsefire.train.linear import STRENGTHS
 from sparsefire.train.networks import Description, Factory
@@ -76,20 +75,8 @@ class Fitted:
 
 @functools.lru_cache(maxsize=4)
 def fingerprint(problem: Problem) -> str:
-    """Return a hash of the data and of every role that decides how it is used.
-
-    Two problems with one fingerprint give the same splits, the same preparation and the same runs.
-    """
-    text = canonical(
-        {
-            "data": problem.sha256,
-            "schema": problem.schema(),
-            "roles": [problem.target_name, problem.cluster_name, problem.time_name, problem.site_name],
-            "score": problem.score,
-            "rows": problem.rows,
-        }
-    )
-    return hashlib.sha256(text.encode()).hexdigest()
+    """Return :meth:`Problem.identity`, made once: equal ones give the same splits, preparation and runs."""
+    return problem.identity()
 
 
 def settings_of(study: Study, job: Job) -> dict[str, Any]:
@@ -217,9 +204,7 @@ def fit(study: Study, job: Job, train_rows: np.ndarray, watched_rows: np.ndarray
             curve.append({"epoch": epoch, "loss": loss, "score": float("nan") if score is None else score})
 
     network, description = _network(study, job.candidate, x, y, training, where, watched)
-    return Fitted(
-        network, None, description, preparation, scale, training.rate, training.total_epochs(), curve, x.shape[1:]
-    )
+    return Fitted(network, None, description, preparation, scale, training.rate, training.epochs, curve, x.shape[1:])
 
 
 def predict(problem: Problem, fitted: Fitted, rows: np.ndarray) -> dict[str, np.ndarray]:

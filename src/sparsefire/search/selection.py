@@ -147,7 +147,6 @@ def gate(
     *,
     margin: float,
     level: float = 0.05,
-    multiple: float = 1.0,
     clusters: Any = None,
     folds: int | None = None,
 ) -> Gate:
@@ -160,7 +159,6 @@ def gate(
         constant: predictions of the constant [n, M], [n, 1] or [n].
         margin: the margin of the walk.
         level: one-sided error level, in full: the gate comes before the walk in a fixed order.
-        multiple: the gain must exceed ``multiple`` times the margin; 2 makes the margin give away at most half of it.
         clusters, folds: as in :func:`bound_of`.
 
     >>> y = np.arange(200) % 2
@@ -177,7 +175,7 @@ def gate(
         )
     wide = np.broadcast_to(flat[:, None] if flat.ndim == 1 else flat, shape)
     bound = bound_of(score, target, dense, wide, level=level, clusters=clusters, folds=folds)
-    threshold = multiple * margin
+    threshold = margin
     passed = not bound.no_verdict and bound.lower > threshold
     return Gate(bool(passed), bound.estimate, bound.lower, threshold, bound.warnings)
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,15 +16,16 @@ from torch import nn
 from sparsefire.data import describe, describe_split, from_stored
 from sparsefire.deploy import save_model
 from sparsefire.deploy.runner import fastest
+from sparsefire.errors import UserError
 from sparsefire.evaluate import by_group, latency, macs, stored_bytes
 from sparsefire.search import selection
 from sparsefire.search.candidates import BOOSTING, DENSE, LINEAR, Candidate
 from sparsefire.search.evidence import Evidence
-from sparsefire.search.plan import Plan, everyone
+from sparsefire.search.plan import everyone
 from sparsefire.search.runs import FINAL, Job, prediction_name, test_split
 from sparsefire.search.wording import words
 from sparsefire.statistics import score_interval
-from sparsefire.studies.files import write_through
+from sparsefire.studies.files import plain, replace_file
 from sparsefire.studies.parquet import write_parquet
 from sparsefire.train.loop import outputs_of
 from sparsefire.train.networks import build
@@ -43,6 +43,7 @@ def make_verdict(
     handed: Candidate,
     request: Any,
     workers: int,
+    planned_power: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the verdict: what was selected, whether it was confirmed, and everything the report shows.
 
@@ -51,6 +52,7 @@ def make_verdict(
         walk, gate, margin, winner: the decision.
         handed: the candidate whose refit is handed over (the winner, or dense, or linear).
         request: the request, for the words that repeat it.
+        planned_power: what the test set was said to be able to confirm before anything was trained.
     """
     study = evidence.study
     problem, plan = study.problem, study.plan
@@ -61,9 +63,9 @@ def make_verdict(
     clusters = None if problem.cluster is None else problem.cluster[test]
     chosen, dense = refits[handed.id].arrays[name], refits[DENSE.id].arrays[name]
     test_options: dict[str, Any] = {"margin": margin, "level": plan.level, "clusters": clusters}
-    confirmation = (
-        selection.confirm(problem.score, truth, chosen, dense, **test_options) if winner and len(test) else None
-    )
+    confirmation, undefined = None, None
+    if winner and len(test):
+        confirmation, undefined = _defined(selection.confirm, problem.score, truth, chosen, dense, **test_options)
     state = selection.state_of(gate, winner, confirmation)
     candidates = _candidates(evidence, walk, winner, refits, handed)
     dense_weights = refits[DENSE.id].result["weights"]
@@ -74,7 +76,7 @@ def make_verdict(
         "state": state,
         "kind": handed.kind if winner else None,
         "data": _data(evidence, development, test),
-        "plan": _plan(study.plan, walk, margin, request, study, workers),
+        "plan": {**_plan(study, walk, margin, request, workers), "planned_power": planned_power},
         "margin": margin,
         "selected": {
             "candidate": handed.id,
@@ -87,7 +89,7 @@ def make_verdict(
         else None,
         "handed_over": handed.id,
         "confirmed": state == "confirmed",
-        "why_not": selection.why_not(gate, winner, confirmation),
+        "why_not": undefined or selection.why_not(gate, winner, confirmation),
         "gate": {
             "passed": gate.passed,
             "estimate": gate.estimate,
@@ -121,7 +123,7 @@ def make_verdict(
         "better_than_both": _better(problem.score, truth, refits, handed, test_options) if len(test) else None,
         "errors": _errors(problem, truth, refits[handed.id].arrays) if len(test) else None,
         "groups": _groups(evidence, test, chosen, dense, margin, clusters),
-        "warnings": _warnings(walk, gate, winner, confirmation),
+        "warnings": _warnings(walk, gate, winner, undefined, confirmation),
         "versions": {
             "sparsefire": _version("sparsefire"),
             "torch": torch.__version__,
@@ -130,7 +132,7 @@ def make_verdict(
             "scikit-learn": _version("scikit-learn"),
         },
     }
-    return {**_plain(verdict), **words(verdict)}
+    return {**plain(verdict), **words(verdict)}
 
 
 def write_outcome(folder: Path, evidence: Evidence, verdict: dict[str, Any], handed: Candidate) -> None:
@@ -150,9 +152,7 @@ def write_outcome(folder: Path, evidence: Evidence, verdict: dict[str, Any], han
     )
     write_parquet(folder / "results.parquet", _result_rows(evidence))
     text = json.dumps(verdict, indent=1, ensure_ascii=False, allow_nan=False)
-    unnamed = folder / f".verdict.json.{os.getpid()}"
-    write_through(unnamed, text.encode())
-    os.replace(unnamed, folder / "verdict.json")
+    replace_file(folder / "verdict.json", text.encode())
 
 
 def network_of(evidence: Evidence, stored: Any) -> nn.Module:
@@ -167,32 +167,27 @@ def _result_rows(evidence: Evidence) -> list[dict[str, Any]]:
     plan = evidence.study.plan
     rows = []
     for candidate in everyone(plan):
-        for number in range(plan.rounds_of(candidate)):
-            for fold in range(plan.folds):
-                try:
-                    stored = evidence.stored(Job(candidate, number, fold))
-                except KeyError:
-                    continue
-                result = stored.result
-                rows.append(
-                    {
-                        "key": stored.key,
-                        "candidate": candidate.id,
-                        "kind": candidate.kind,
-                        "method": candidate.method,
-                        "density": candidate.density,
-                        "round": number,
-                        "fold": fold,
-                        "rows_train": result["rows_train"],
-                        "rows_held_out": result["rows_held_out"],
-                        "score": result["score"],
-                        "weights": result["weights"],
-                        "rate": result["rate"],
-                        "epochs": result["epochs"],
-                        "seconds": result["seconds"],
-                        "curve": [float("nan") if m["score"] is None else float(m["score"]) for m in stored.metrics],
-                    }
-                )
+        places = [(number, fold) for number in range(plan.rounds_of(candidate)) for fold in range(plan.folds)]
+        for number, fold in [*places, (FINAL, 0)]:  # the refit stands at round -1, scored on the test rows
+            try:
+                stored = evidence.stored(Job(candidate, number, fold))
+            except KeyError:
+                continue
+            result = stored.result
+            rows.append(
+                {
+                    "key": stored.key,
+                    "candidate": candidate.id,
+                    "kind": candidate.kind,
+                    "method": candidate.method,
+                    "density": candidate.density,
+                    "round": number,
+                    "fold": fold,
+                    **{name: result[name] for name in ("rows_train", "rows_held_out", "score", "weights")},
+                    **{name: result[name] for name in ("rate", "epochs", "seconds")},
+                    "curve": [float("nan") if m["score"] is None else float(m["score"]) for m in stored.metrics],
+                }
+            )
     return rows
 
 
@@ -311,10 +306,11 @@ def _data(evidence: Evidence, development: np.ndarray, test: np.ndarray) -> dict
     }
 
 
-def _plan(plan: Plan, walk: selection.Walk, margin: float, request: Any, study: Any, workers: int) -> dict[str, Any]:
+def _plan(study: Any, walk: selection.Walk, margin: float, request: Any, workers: int) -> dict[str, Any]:
     return {
-        **plan.settings(),
+        **study.plan.settings(),
         "margin": margin,
+        "margin_given": request.margin is not None,
         "level_each": walk.level_each,
         "chains": len(walk.chains),
         "workers": workers,
@@ -328,10 +324,18 @@ def _plan(plan: Plan, walk: selection.Walk, margin: float, request: Any, study: 
 def _scores(problem: Any, truth: np.ndarray, arrays: Mapping[str, np.ndarray], clusters: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for score, name in _SCORES.items():
-        if name not in arrays or not len(truth) or (score == "auc" and len(np.unique(truth)) < 2):
-            continue
-        found[score] = list(score_interval(score, truth, arrays[name], 0.95, clusters))
+        if name in arrays and len(truth):
+            interval, _ = _defined(score_interval, score, truth, arrays[name], 0.95, clusters)
+            found |= {} if interval is None else {score: list(interval)}
     return found
+
+
+def _defined(statistic: Callable[..., Any], *arguments: Any, **options: Any) -> tuple[Any | None, str | None]:
+    """Return a statistic, or None and why these rows do not define it: one class, one cluster, a constant target."""
+    try:
+        return statistic(*arguments, **options), None
+    except UserError as error:
+        return None, error.message[:1].upper() + error.message[1:]
 
 
 def _better(
@@ -339,15 +343,13 @@ def _better(
 ) -> dict[str, Any] | None:
     """Return boosting's lead when it is above dense and the chosen model on the test rows, intervals excluding 0."""
     name = prediction_name(score)
-    leads = [
-        selection.confirm(
-            score, truth, refits[BOOSTING.id].arrays[name], refits[other].arrays[name], **{**options, "level": 0.025}
-        )
+    boosting, options = refits[BOOSTING.id].arrays[name], {**options, "level": 0.025}
+    first, second = (
+        _defined(selection.confirm, score, truth, boosting, refits[other].arrays[name], **options)[0]
         for other in (DENSE.id, handed.id)
-    ]
-    if any(lead.lower <= 0 for lead in leads):
+    )
+    if first is None or second is None or min(first.lower, second.lower) <= 0:
         return None
-    first = leads[0]
     return {"score": refits[BOOSTING.id].result["score"], "difference": first.estimate, "lower": first.lower}
 
 
@@ -383,24 +385,11 @@ def _groups(
 
 
 def _warnings(
-    walk: selection.Walk, gate: selection.Gate, winner: selection.Candidate | None, confirmation: Any
+    walk: selection.Walk, gate: selection.Gate, winner: selection.Candidate | None, undefined: str | None, test: Any
 ) -> list[str]:
     found = list(gate.warnings) if winner is None else list(walk.bounds[winner.name].warnings)
-    found += list(confirmation.warnings) if confirmation is not None else []
-    return list(dict.fromkeys(found))
-
-
-def _plain(value: Any) -> Any:
-    """Return nested values with NumPy numbers as Python ones and values that JSON lacks as None."""
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value
+    on_test_rows = [undefined] if undefined else [] if test is None else test.warnings
+    return [*found, *(f"On the test rows: {text}" for text in on_test_rows)]
 
 
 def _version(package: str) -> str:

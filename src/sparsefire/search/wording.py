@@ -50,7 +50,7 @@ def headline(verdict: Verdict) -> str:
     if state == "nothing-passed":
         return f"No smaller network was shown to be not worse.{_dense_size(verdict)}"
     if state == "no-network-needed":
-        return f"No evidence that a network is needed: {_no_need(verdict)}."
+        return f"No evidence that a network is needed: {_no_need(verdict['gate'])}."
 
     subject = _subject(verdict)
     if state == "confirmed":
@@ -83,11 +83,10 @@ def chips(verdict: Verdict) -> list[Line]:
         out.append(_chip("✕", "Not confirmed", "caution"))
     elif state == "contradicted":
         out.append(_chip("✕", "Contradicted", "caution"))
-    elif verdict.get("confirmation"):
-        rows = figures.count(verdict["confirmation"]["rows"])
-        out.append(_chip("!", f"Not confirmable with {rows} test rows", "caution"))
     else:
-        out.append(_chip("!", "Not confirmable without test rows", "caution"))
+        rows = _test_rows(verdict)
+        how = f"with {figures.count(rows)} test rows" if rows else "without test rows"
+        out.append(_chip("!", f"Not confirmable {how}", "caution"))
     if verdict["kind"] == "linear":
         out.append(_chip("", "not a network", "plain"))
     return out
@@ -153,6 +152,15 @@ def cross_validation(plan: Mapping[str, Any]) -> str:
     return f"{text} × {plan['rounds']} initialisations" if plan["rounds"] > 1 else text
 
 
+def rows_compared(verdict: Verdict) -> str:
+    """Return on how many development rows the candidates were compared: with a time, only later rows are ever held out.
+
+    >>> rows_compared(EXAMPLE)
+    '8,000'
+    """
+    return figures.count(verdict["data"].get("rows_compared") or verdict["data"]["rows_development"])
+
+
 # the parts ----------------------------------------------------------------------------------------------------------
 
 
@@ -183,9 +191,16 @@ def _confirmed_headline(verdict: Verdict, subject: str) -> str:
 
 
 def _too_few(verdict: Verdict) -> str:
-    if not verdict.get("confirmation"):
+    rows = _test_rows(verdict)
+    if not rows:
         return "No test rows were set aside to confirm it."
-    return f"{figures.count(verdict['confirmation']['rows'])} test rows are too few to confirm it."
+    why = "are too few to confirm it" if verdict.get("confirmation") else "cannot confirm it"
+    return f"{figures.count(rows)} test rows {why}."
+
+
+def _test_rows(verdict: Verdict) -> int:
+    test = verdict.get("confirmation")
+    return test["rows"] if test else verdict["data"].get("rows_test") or 0
 
 
 def _dense_size(verdict: Verdict) -> str:
@@ -193,17 +208,13 @@ def _dense_size(verdict: Verdict) -> str:
     return f" The dense one has {figures.count(dense['weights'])} weights." if dense and dense["weights"] else ""
 
 
-def _gate_failed(verdict: Verdict) -> bool:
-    gate = verdict.get("gate")
-    return gate is not None and not gate["passed"]
-
-
-def _no_need(verdict: Verdict) -> str:
-    if not _gate_failed(verdict):
-        return "dense did not beat the linear model"
-    if verdict["gate"]["lower"] > 0:
-        return "dense was hardly better than a constant guess"
-    return "dense was no better than a constant guess"
+def _no_need(gate: Mapping[str, Any]) -> str:
+    if gate["lower"] > gate["threshold"]:  # a bound on so few groups that it may not speak
+        return "the data are too few to tell dense from a constant guess"
+    if gate["estimate"] <= 0:
+        return "dense was no better than a constant guess"
+    more = " by more than the margin" if gate["lower"] > 0 else ""
+    return f"dense was not surely better than a constant guess{more}"
 
 
 def _with_article(verdict: Verdict) -> str:
@@ -230,7 +241,7 @@ def _selected(verdict: Verdict) -> Line:
     assert dense is not None, "dense stands in the table"
     shift, lower, allowed = figures.told(chosen["difference"], chosen["lower"], verdict["margin"], score)
     text = (
-        f"by {cross_validation(verdict['plan'])} on {figures.count(verdict['data']['rows_development'])} rows: "
+        f"by {cross_validation(verdict['plan'])} on {rows_compared(verdict)} rows: "
         f"{_achieved(verdict, chosen['score'])} against {figures.score_value(dense['score'], score, unit=True)} "
         f"for dense, {_points(shift, score)}, lower bound {lower}. The margin allows {allowed}."
     )
@@ -294,52 +305,30 @@ def _nothing_passed(verdict: Verdict) -> list[Line]:
     def plain(value: float) -> str:
         return figures.fixed(abs(figures.scale(score) * value), decimals) + (f" {unit}" if unit else "")
 
-    rows = figures.count(verdict["data"]["rows_development"])
     moved = f"lost {plain(near['difference'])}" if near["difference"] <= 0 else f"gained {plain(near['difference'])}"
     text = (
         f"{at_density(near)}, {moved}, at worst {'lost ' if near['difference'] > 0 else ''}"
         f"{figures.fixed(abs(figures.scale(score) * near['lower']), decimals)}, "
-        f"by {cross_validation(verdict['plan'])} on {rows} rows. "
+        f"by {cross_validation(verdict['plan'])} on {rows_compared(verdict)} rows. "
         f"The margin allows {figures.fixed(figures.scale(score) * margin, decimals)}."
     )
     return [{"lead": "The closest,", "text": text}, advice]
 
 
 def _nothing_needed(verdict: Verdict) -> list[Line]:
-    score, margin = verdict["data"]["score"], verdict["margin"]
-    how = f"by {cross_validation(verdict['plan'])} on {figures.count(verdict['data']['rows_development'])} rows"
-    if _gate_failed(verdict):
-        gate = verdict["gate"]
-        decimals = figures.decimals_to_tell([gate["lower"]], -gate["threshold"], score)
-        shift = _points(figures.difference(gate["estimate"], score, decimals=decimals), score)
-        lower = figures.difference(gate["lower"], score, decimals=decimals)
-        bar = figures.difference(gate["threshold"], score, decimals=decimals)
-        text = f"{shift}, lower bound {lower}, {how}. Only above {bar} would “not worse than dense” mean anything."
-        return [
-            {"lead": "Dense minus a constant guess:", "text": text},
-            {"lead": "What to do:", "text": "more rows, other inputs, or a target these inputs can tell."},
-        ]
-    lines = []
-    linear, dense = find(verdict, kind="linear"), find(verdict, kind="dense")
-    if linear and dense and linear["difference"] is not None:
-        shift = _points(figures.difference(linear["difference"], score), score)
-        low, high = figures.difference(linear["lower"], score), figures.difference(linear["upper"], score)
-        text = (
-            f"{how}: {_achieved(verdict, linear['score'])} for linear, "
-            f"{figures.score_value(dense['score'], score, unit=True)} for dense, {shift}, between {low} and {high}."
-        )
-        lines.append({"lead": "Linear or dense,", "text": text})
-    if verdict.get("selected") and verdict.get("confirmation"):
-        test = verdict["confirmation"]
-        shift, lower, _ = figures.told(test["difference"], test["lower"], margin, score)
-        lead = "Confirmed" if verdict["confirmed"] else "Not confirmed"
-        rows = figures.count(test["rows"])
-        text = f"on {rows} untouched test rows: {_points(shift, score)} against dense, lower bound {lower}."
-        lines.append({"lead": lead, "text": text})
-    elif linear and linear["weights"]:
-        text = f"start from the linear model; it has {figures.count(linear['weights'])} weights."
-        lines.append({"lead": "What to do:", "text": text})
-    return lines
+    score, gate = verdict["data"]["score"], verdict["gate"]
+    decimals = figures.decimals_to_tell([gate["lower"]], -gate["threshold"], score)
+    shift, lower, bar = (
+        figures.difference(gate[key], score, decimals=decimals) for key in ("estimate", "lower", "threshold")
+    )
+    text = (
+        f"{_points(shift, score)}, lower bound {lower}, by {cross_validation(verdict['plan'])} "
+        f"on {rows_compared(verdict)} rows. Only above {bar} would “not worse than dense” mean anything."
+    )
+    return [
+        {"lead": "Dense minus a constant guess:", "text": text},
+        {"lead": "What to do:", "text": "more rows, other inputs, or a target these inputs can tell."},
+    ]
 
 
 def _sentence(text: str) -> str:

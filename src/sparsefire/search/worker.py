@@ -18,29 +18,33 @@ Listener = Callable[[str, dict[str, Any]], None]
 class Worker:
     """Runs jobs that are not finished yet, and tells how far it is."""
 
-    def __init__(self, study: Study, store: Store, workers: int, tell: Listener) -> None:
-        self.study, self.store, self.workers, self.tell = study, store, workers, tell
-        self.expected: dict[str, float] = {}
-        self.left: TimeLeft | None = None
-        self.total = self.done = self.resumed = 0
-        self.smallest: str | None = None
-        self.fresh: set[str] = set()
+    def __init__(
+        self,
+        study: Study,
+        store: Store,
+        workers: int,
+        tell: Listener,
+        expected: dict[str, float],
+        before: frozenset[str] = frozenset(),
+    ) -> None:
+        """Start counting: every candidate may run in all its rounds, each in its expected seconds.
 
-    def begin(self, expected: dict[str, float]) -> None:
-        """Start counting: every candidate may run in all its rounds."""
-        plan = self.study.plan
-        self.expected = expected
-        per = {c.id: plan.folds * plan.rounds_of(c) for c in everyone(plan)}
+        ``before`` are the keys of an earlier start, counted as resumed.
+        """
+        self.study, self.store, self.workers, self.tell = study, store, workers, tell
+        self.expected, self.before = expected, before
+        per = {c.id: study.plan.folds * study.plan.rounds_of(c) for c in everyone(study.plan)}
         self.total = sum(per.values())
-        self.left = TimeLeft(sum(per[i] * expected[i] for i in per), self.workers)
+        self.left = TimeLeft(sum(per[i] * expected[i] for i in per), workers)
+        self.done = self.resumed = 0
+        self.smallest: str | None = None
 
     def drop(self, candidates: Sequence[Candidate]) -> None:
         """Take out candidates that will not be trained, because their walk has stopped."""
         runs = self.study.plan.folds * self.study.plan.rounds
         for candidate in candidates:
             self.total -= runs
-            if self.left is not None:
-                self.left.skip(runs * self.expected[candidate.id])
+            self.left.skip(runs * self.expected[candidate.id])
 
     def run(self, jobs: Sequence[Job]) -> None:
         """Do all jobs that the store does not have, one thread each."""
@@ -48,21 +52,18 @@ class Worker:
         for job in jobs:
             key = key_of(settings_of(self.study, job))
             if self.store.finished(key):
-                self.resumed += key not in self.fresh
+                self.resumed += key in self.before
                 self._count(job, None)
             else:
                 missing.append(job)
         missing.sort(key=lambda job: (job.round, job.fold, -self.expected.get(job.candidate.id, 0.0)))
         seconds: dict[int, float] = {}
         one = functools.partial(execute, self.study, store=self.store)
-        for index, key in run_all(one, missing, workers=self.workers, progress=seconds.__setitem__):
-            self.fresh.add(key)
+        for index, _ in run_all(one, missing, workers=self.workers, progress=seconds.__setitem__):
             self._count(missing[index], seconds.get(index))
 
     def _count(self, job: Job, seconds: float | None) -> None:
         self.done += 1
-        if self.left is None:
-            return
         if job.round == FINAL:
             self.total = max(self.total, self.done)
         elif seconds is None:

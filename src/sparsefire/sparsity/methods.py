@@ -60,7 +60,7 @@ def _sign_in(
 ) -> Topology:
     found = masks.layers(net)
     add_factors(net, parts.random_masks(found, density, layout, rng), optimizer, scheduler)
-    return SignIn(net, every=max(1, steps // 40), last=steps)
+    return SignIn(net, every=max(1, steps // 40))
 
 
 def _gmp(
@@ -140,32 +140,47 @@ def sparsify(
     >>> masks.density(net)
     0.1
     """
-    if method not in METHODS:
-        raise UserError(f"there is no method {method!r}.", came=repr(method), expected=f"one of {', '.join(METHODS)}")
+    layout = check_sparse(net, density, method, layout, steps)
     chosen = METHODS[method]
-    layout = chosen.layout if layout is None else layout
-    allowed = [*LAYOUTS, "global"] if chosen.layout == "global" else list(LAYOUTS)
-    if layout not in allowed:
-        raise UserError(
-            f"method {method!r} knows no layout {layout!r}.", came=repr(layout), expected=f"one of {', '.join(allowed)}"
-        )
-    found = parts.check_network(net)
-    shapes = [tuple(module.weight.shape) for module in found.values()]  # type: ignore[arg-type]
-    keep_count(sum(map(math.prod, shapes)), density)
-    if layout != "global":
-        layer_counts(shapes, density, layout)  # raises now what a pruning would meet in mid-training
     if "optimizer" in chosen.needs or optimizer is not None:
         parts.check_optimizer(net, optimizer, method)
     if "steps" in chosen.needs:
         steps = parts.check_steps(steps, method)
-        if method == "lrr":
-            check_levels(density, steps)
     if "scheduler" in chosen.needs or scheduler is not None:
         parts.check_scheduler(scheduler, optimizer, method)
     topology = chosen.start(net, density, layout, optimizer, scheduler, steps, rng)
     if optimizer is not None:
         masks.keep_zero(net, optimizer)
     return topology
+
+
+def check_sparse(
+    net: nn.Module, density: float, method: str, layout: str | None = None, steps: int | None = None
+) -> str:
+    """Return the layout a method will use on a network, or raise what would be met later, in mid-training.
+
+    Args:
+        net, density, method, layout, steps: as of :func:`sparsify`; the network is left as it is.
+
+    >>> check_sparse(nn.Linear(20, 10), 0.1, "gmp")
+    'global'
+    """
+    if method not in METHODS:
+        raise UserError(f"there is no method {method!r}.", came=repr(method), expected=f"one of {', '.join(METHODS)}")
+    own = METHODS[method].layout
+    layout = own if layout is None else layout
+    allowed = [*LAYOUTS, "global"] if own == "global" else list(LAYOUTS)
+    if layout not in allowed:
+        raise UserError(
+            f"method {method!r} knows no layout {layout!r}.", came=repr(layout), expected=f"one of {', '.join(allowed)}"
+        )
+    shapes = [tuple(module.weight.shape) for module in parts.check_network(net).values()]  # type: ignore[arg-type]
+    keep_count(sum(map(math.prod, shapes)), density)
+    if layout != "global":
+        layer_counts(shapes, density, layout)
+    if method == "lrr" and steps is not None:
+        check_levels(density, steps)
+    return layout
 
 
 def list_methods() -> pd.DataFrame:

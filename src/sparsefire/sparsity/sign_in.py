@@ -57,17 +57,16 @@ class SignIn(Topology):
     Args:
         net: a network whose layers carry :class:`Product`.
         every: steps between two resets.
-        last: no reset after this step, so that training can settle.
     """
 
     needs = frozenset({"optimizer", "steps"})
 
-    def __init__(self, net: nn.Module, every: int, last: int) -> None:
+    def __init__(self, net: nn.Module, every: int) -> None:
         super().__init__(net)
-        self.every, self.last = every, last
+        self.every = every
 
     def update(self) -> None:
-        if self.steps_done % self.every == 0 and self.steps_done <= self.last:
+        if self.steps_done % self.every == 0:
             for module in masks.layers(self.net).values():
                 masks.write_weight_(module, module.weight.detach().clone())  # type: ignore[operator]
 
@@ -96,7 +95,7 @@ def _follow(scheduler: torch.optim.lr_scheduler.LRScheduler, group: dict[str, ob
     for part in getattr(scheduler, "_schedulers", ()):
         _follow(part, group)
     position = next(i for i, g in enumerate(scheduler.optimizer.param_groups) if g is group)
-    for name in ("base_lrs", "lr_lambdas", "_last_lr"):
+    for name in ("base_lrs", "max_lrs", "min_lrs", "lr_lambdas", "_last_lr"):
         values = getattr(scheduler, name, None)
         if isinstance(values, list) and position < len(values):
             values.append(values[position])

@@ -101,9 +101,8 @@ def about_tail(row_values: np.ndarray, clusters: int | None = None) -> list[str]
     )
     if held <= 0.25:
         return []
-    return [
-        f"{TAIL}: {top} of {len(squares)} {'rows' if clusters is None else 'groups'} make {held:.0%} of its variance."
-    ]
+    word = "rows" if clusters is None else "groups"
+    return [f"{TAIL}: {top:,} of {len(squares):,} {word} make {held:.0%} of its variance."]
 
 
 def about_positives(positives: int, negatives: int, auc: float) -> list[str]:
@@ -125,4 +124,4 @@ def never_disagreed(units: int, level: float, word: str = "rows") -> str:
     >>> never_disagreed(300, 0.05)
     'The two never disagreed in 300 rows; a loss below 0.00999 cannot be excluded.'
     """
-    return f"{NEVER} in {units} {word}; a loss below {-np.log(level) / units:.3g} cannot be excluded."
+    return f"{NEVER} in {units:,} {word}; a loss below {-np.log(level) / units:.3g} cannot be excluded."

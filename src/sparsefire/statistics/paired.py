@@ -82,7 +82,7 @@ def tango(only_dense: int, only_chosen: int, rows: int, *, margin: float, level:
 
     >>> test = tango(4, 2, 360, margin=0.01)
     >>> test.passed, test.rows_needed
-    (False, 1000)
+    (False, 1027)
     """
     margin, level = margin_checked(margin), level_checked(level)
     counts = (int(only_dense), int(only_chosen), int(rows))
@@ -114,7 +114,7 @@ def tango(only_dense: int, only_chosen: int, rows: int, *, margin: float, level:
         method="Tango score",
         only_dense=b,
         only_chosen=c,
-        rows_needed=about(rows_needed(discordance, margin, level)),
+        rows_needed=rows_needed(discordance, margin, level),
         power=tango_power(n, discordance, margin, level),
         warnings=tuple(texts),
     )
@@ -330,7 +330,7 @@ def _t_test(
     power: float | None = None
     if error > 0:
         low, high = (_limit(estimate, error_at, side * critical) for side in (1, -1))
-        needed = about(rows_needed_from_error(rows, error, margin, level))
+        needed = rows_needed_from_error(rows, error, margin, level)
         power = t_power(error, degrees, margin, level)
     else:
         reach = -np.log(level) / units * max(1.0, 1.0 + estimate)

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import re
+import secrets
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -118,6 +119,20 @@ def write_through(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Put a file in place of what is there: the old one or the whole new one is seen, never a part.
+
+    What a kill leaves behind is a hidden file beside it with a random name.
+    """
+    unnamed = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        write_through(unnamed, content)
+        os.replace(unnamed, path)
+    finally:
+        unnamed.unlink(missing_ok=True)
+    sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:

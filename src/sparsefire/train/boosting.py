@@ -19,7 +19,7 @@ def fit_boosting(
         task: ``"classification"`` or ``"regression"``.
         rng: decides which rows are kept when there are more than ``rows``.
         trees: boosting rounds (each grows one tree per class), with rate 10 / trees, at most 0.3.
-        rows: at most this many rows are used; None uses all.
+        rows: about as many rows are used at most, with every class; None uses all.
 
     >>> x = np.arange(60.0).reshape(-1, 1)
     >>> model = fit_boosting(x, (x[:, 0] > 30).astype(int), task="classification", trees=5)
@@ -29,6 +29,8 @@ def fit_boosting(
     flat = x.reshape(len(x), -1)
     if rows is not None and len(flat) > rows:
         kept = np.random.default_rng(rng).choice(len(flat), rows, replace=False)
+        if task == "classification":  # no class may be lost
+            kept = np.union1d(kept, np.unique(y, return_index=True)[1])
         flat, y = flat[kept], y[kept]
     kind = HistGradientBoostingClassifier if task == "classification" else HistGradientBoostingRegressor
     rate = min(0.3, 10.0 / trees)  # scikit-learn's 0.1 for its 100 trees

@@ -30,7 +30,7 @@ class Training:
         density: share of weights kept; 1 for dense.
         layout: how it is shared out; None takes the method's own.
         rate: highest learning rate of AdamW (warm-up over 5% of the steps, then half a cosine to zero).
-        epochs: passes over the rows. ``lrr`` spends this many on every one of its levels.
+        epochs: passes over the rows; ``lrr`` divides them evenly among its levels.
         batch: rows per step.
         weight_decay: decoupled, on weights.
         rule: ``"backprop"`` or ``"forward-gradient"``.
@@ -46,14 +46,6 @@ class Training:
     weight_decay: float = 0.02
     rule: str = "backprop"
     directions: int = 16
-
-    def total_epochs(self) -> int:
-        """Return the passes over the rows, all levels of a rewinding method included.
-
-        >>> Training("lrr", 0.1, epochs=3).total_epochs(), Training("gmp", 0.1, epochs=3).total_epochs()
-        (36, 3)
-        """
-        return self.epochs * (levels_to(self.density) + 1) if self.method == "lrr" else self.epochs
 
 
 def train(
@@ -93,9 +85,8 @@ def train(
     loss_fn = _loss(task)
     if task == "regression":
         targets = targets.to(rows.dtype)
-    batches = _Batches(len(rows), min(training.batch, len(rows)))
-    epochs = training.total_epochs()
-    steps = epochs * len(batches)
+    batches = _Batches(len(rows), training.batch)
+    steps = steps_of(training, len(rows))
     optimizer = _optimizer(net, training)
     parts = levels_to(training.density) + 1 if training.method == "lrr" else 1
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, _schedule(max(1, steps // parts)))
@@ -109,7 +100,7 @@ def train(
     order = randomness.stream(rng, "batches")
     with torch.random.fork_rng(devices=[]):  # dropout draws from the global generator: lend it a copy
         torch.random.default_generator.manual_seed(randomness.integer(rng, "dropout"))
-        for epoch in range(1, epochs + 1):
+        for epoch in range(1, training.epochs + 1):
             net.train()
             total, seen = 0.0, 0
             for block in batches.of(order):
@@ -125,6 +116,15 @@ def train(
                 watch(epoch, net, total / seen)
     net.eval()
     return masks.bake(net)
+
+
+def steps_of(training: Training, rows: int) -> int:
+    """Return the optimizer steps of a training on so many rows.
+
+    >>> steps_of(Training(epochs=2, batch=64), 130)
+    6
+    """
+    return training.epochs * len(_Batches(rows, min(training.batch, rows)))
 
 
 def serves(rule: str, method: str) -> bool:

@@ -39,10 +39,12 @@ def build(description: Description, rng: Any = 0, factory: Factory | nn.Module |
         rng: see :func:`sparsefire.randomness.entropy`; decides the initial weights.
         factory: for ``kind: "factory"``: a callable ``factory(shape, outputs)``
             (with ``width=1.0`` if it can be scaled), or an ``nn.Module`` whose copy is
-            initialised afresh. It must be given by the caller; a description never causes an import.
+            initialised afresh by the ``reset_parameters`` of its parts. It must be given by the caller; a description
+            never causes an import.
 
     Raises:
-        UserError: unknown kind, impossible sizes, or a factory that is missing or returns no module.
+        UserError: unknown kind, impossible sizes, a factory that is missing, fails or returns no module, a network
+            without linear and convolutional layers, or a module with a parameter that nothing initialises afresh.
 
     >>> build({"kind": "mlp", "widths": [4, 8, 3]})
     Sequential(
@@ -219,21 +221,62 @@ def _from_factory(description: Description, rng: Any, factory: Factory | nn.Modu
             expected="the factory, named again by you",
             attempt="pass --model package.module:factory, or factory= in Python",
         )
-    with torch.random.fork_rng(devices=[]):  # layers of the user draw from the global generator: lend them a copy
-        torch.random.default_generator.manual_seed(randomness.integer(rng, "initial weights"))
-        if isinstance(factory, nn.Module):
-            net = copy.deepcopy(factory)
-            for module in net.modules():
-                reset = getattr(module, "reset_parameters", None)
-                if callable(reset):
-                    reset()
-        else:
-            width = {"width": float(description["width"])} if "width" in description else {}
-            net = factory(tuple(description["shape"]), int(description["outputs"]), **width)
+    try:
+        with torch.random.fork_rng(devices=[]):  # layers of the user draw from the global generator: lend them a copy
+            torch.random.default_generator.manual_seed(randomness.integer(rng, "initial weights"))
+            if isinstance(factory, nn.Module):
+                net = _fresh(factory)
+            else:
+                width = {"width": float(description["width"])} if "width" in description else {}
+                net = factory(tuple(description["shape"]), int(description["outputs"]), **width)
+    except UserError:
+        raise
+    except Exception as error:  # whatever the user's own code does
+        raise UserError(
+            f"the network {description.get('name')!r} cannot be made.",
+            came=first_line(error),
+            expected="a torch.nn.Module from factory(shape, outputs), or one that can be copied",
+        ) from error
     if not isinstance(net, nn.Module):
         raise UserError(
             "the factory did not return a network.",
             came=type(net).__name__,
             expected="a torch.nn.Module from factory(shape, outputs)",
         )
+    if not masks.layers(net):
+        raise UserError(
+            "the network has no weights that could be left out.",
+            came=type(net).__name__,
+            expected="at least one linear or convolutional layer",
+        )
     return net
+
+
+@torch.no_grad()
+def _fresh(template: nn.Module) -> nn.Module:
+    """Return a copy initialised afresh, or raise where a parameter would keep the value it came with."""
+    net = copy.deepcopy(template)
+    for parameter in net.parameters():
+        parameter.fill_(torch.nan)  # until something else is written
+    for module in reversed(list(net.modules())):  # parts first, as when they are made
+        reset = getattr(module, "reset_parameters", getattr(module, "_reset_parameters", None))
+        if callable(reset):
+            reset()
+    for name, parameter in net.named_parameters():
+        if parameter.isnan().any():
+            raise UserError(
+                f"the parameter {name!r} would be the same in every copy: nothing initialises it afresh.",
+                came=type(template).__name__,
+                expected="modules with a method reset_parameters() that covers all their parameters",
+                attempt="pass a function factory(shape, outputs) that makes the network",
+            )
+    return net
+
+
+def first_line(error: BaseException) -> str:
+    """Return the kind of an error and the first line of what it says.
+
+    >>> first_line(ValueError("two\\nlines"))
+    'ValueError: two'
+    """
+    return f"{type(error).__name__}: {error}".splitlines()[0]
