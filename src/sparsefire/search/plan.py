@@ -11,7 +11,7 @@ import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from sparsefire.search.candidates import BACKPROP, BOOSTING, DENSE, LINEAR, Candidate, chains, rate_of, target_weights
+from sparsefire.search.candidates import BACKPROP, BOOSTING, DENSE, LINEAR, Candidate, chains, rate_of
 from sparsefire.search.request import Request
 from sparsefire.search.selection import default_margin
 from sparsefire.train import Training
@@ -35,7 +35,8 @@ BOOSTING_ROWS_BY_EFFORT = {"quick": 10_000, "standard": 50_000, "thorough": None
 BOOSTING_HISTOGRAMS = 200_000  # features × outputs × trees that are affordable in every fold
 RATE_FACTORS = (1.0, 1 / 3, 3.0, 0.1)
 PATIENCE = 3.0
-PER_STEP, PER_WEIGHT = 0.8e-3, 7.3e-11  # seconds per step; per step, weight and row of the batch: one thread, 2020s CPU
+PER_STEP, PER_MULTIPLY_ADD = 0.8e-3, 7.3e-11  # seconds of training, one thread of a 2020s CPU
+CONVOLUTION = 5  # a multiply-add in a small convolution takes so many times longer
 TUNING = 0.4  # cost of trying one rate, as a share of a full run: four fifths of the rows, half of the epochs
 
 
@@ -110,12 +111,21 @@ class Plan:
 
 @dataclass(frozen=True)
 class Size:
-    """What the cost of a run depends on: development rows, prepared features, outputs, weights of the dense network."""
+    """What the cost of a run depends on.
+
+    Attributes:
+        rows: for development.
+        features: prepared.
+        outputs: of the network.
+        weights: of the dense network.
+        work: its multiply-adds for one row, those of convolutions weighted by ``CONVOLUTION``.
+    """
 
     rows: int
     features: int
     outputs: int
     weights: int
+    work: int
 
 
 def make_plan(request: Request, rows: int, features: int, test_rows: int, *, outputs: int = 1) -> Plan:
@@ -167,7 +177,7 @@ def make_plan(request: Request, rows: int, features: int, test_rows: int, *, out
 
 
 def cut(plan: Plan, times_over: float, keep: frozenset[str]) -> Plan:
-    """Make a plan cheaper that the pilot found ``times_over`` times its budget: rounds, then rates, then densities.
+    """Make a plan cheaper that the pilot found ``times_over`` times its budget: rounds, rates, densities, methods.
 
     Folds stay: networks that learn from fewer rows flatter small ones.
 
@@ -187,7 +197,11 @@ def cut(plan: Plan, times_over: float, keep: frozenset[str]) -> Plan:
     if times_over > PATIENCE and plan.rates > 1:
         plan, times_over = replace(plan, rates=1), times_over / (1 + TUNING * plan.rates)
     if times_over > PATIENCE and "densities" not in keep and len(plan.densities) > 3:
-        plan = replace(plan, densities=tuple(plan.densities[1::2]))
+        plan, times_over = replace(plan, densities=tuple(plan.densities[1::2])), times_over / 2
+    for fewer in (2, 1):
+        if times_over > PATIENCE and "methods" not in keep and len(plan.methods) > fewer:
+            times_over *= (fewer + 1) / (len(plan.methods) + 1)
+            plan = replace(plan, methods=plan.methods[:fewer])
     return plan
 
 
@@ -200,9 +214,9 @@ def cost(plan: Plan, candidate: Candidate, size: Size) -> float:
         used = min(rows, plan.boosting_rows or rows)
         return 0.3 + plan.boosting_trees * size.outputs * (1e-3 + 6e-5 * size.features + 4e-9 * used * size.features)
     training = plan.training(candidate, rows)
-    weights = target_weights(size.weights, candidate) if candidate.kind == "narrow" else size.weights
+    work = size.work * (candidate.density or 1.0) if candidate.kind == "narrow" else size.work
     steps = training.epochs * math.ceil(rows / plan.batch)
-    per_step = PER_STEP + PER_WEIGHT * weights * min(plan.batch, rows)
+    per_step = PER_STEP + PER_MULTIPLY_ADD * work * min(plan.batch, rows)
     if training.rule == "forward-gradient":
         per_step *= 2 + plan.directions / 4
     if candidate.kind == "sparse":

@@ -12,8 +12,9 @@ from torch import nn
 from sparsefire import randomness
 from sparsefire.data import Problem
 from sparsefire.errors import UserError
+from sparsefire.evaluate import macs
 from sparsefire.search.candidates import architecture, describe, narrow_networks, target_weights
-from sparsefire.search.plan import Plan, Size, make_plan
+from sparsefire.search.plan import CONVOLUTION, Plan, Size, make_plan
 from sparsefire.search.request import Request
 from sparsefire.search.runs import Study, fold_rows, prepare, test_split
 from sparsefire.sparsity.methods import check_sparse
@@ -72,7 +73,9 @@ def set_up(problem: Problem, request: Request, factory: Factory | nn.Module | No
     _try_network(network, shape, outputs, own=base["kind"] == "factory")
     if base["kind"] == "factory":
         base = {**base, "made": _digest(network, shape)}
-    size = Size(len(development), int(np.prod(shape)), outputs, weight_count(description, factory))
+    size = Size(
+        len(development), int(np.prod(shape)), outputs, weight_count(description, factory), _work(network, shape)
+    )
     plan = make_plan(request, size.rows, size.features, len(test), outputs=outputs if outputs > 2 else 1)
     narrow = narrow_networks(description, plan.densities, factory)
     plan = replace(plan, narrow=tuple(narrow))
@@ -80,7 +83,7 @@ def set_up(problem: Problem, request: Request, factory: Factory | nn.Module | No
     folds = len(fold_rows(study, 0))  # sites decide their own number
     study = replace(study, plan=replace(plan, folds=folds))
     _check_sparse(study.plan, network, size.rows)
-    given = [name for name in ("rounds", "densities") if getattr(request, name) is not None]
+    given = [name for name in ("rounds", "densities", "methods") if getattr(request, name) is not None]
     return Setup(study, development, test, size, frozenset(given), narrow)
 
 
@@ -126,6 +129,11 @@ def _try_network(network: nn.Module, shape: tuple[int, ...], outputs: int, *, ow
         raise UserError(
             "the network does not return what the target needs.", came=f"[rows, {found[1]}]", expected=expected
         )
+
+
+def _work(network: nn.Module, shape: tuple[int, ...]) -> int:
+    linear = sum(m.weight.numel() for m in network.modules() if isinstance(m, nn.Linear))
+    return linear + CONVOLUTION * max(0, macs(network, shape) - linear)
 
 
 def _digest(network: nn.Module, shape: tuple[int, ...]) -> str:
