@@ -27,11 +27,11 @@ from sparsefire.deploy.model import probabilities
 from sparsefire.errors import UserError
 from sparsefire.report import write_report
 from sparsefire.search.candidates import Candidate, architecture, check_methods, describe
-from sparsefire.search.plan import make_plan
+from sparsefire.search.plan import Size, make_plan
 from sparsefire.search.request import Request
 from sparsefire.search.search import search
 from sparsefire.search.worker import Listener
-from sparsefire.train import build, outputs_of, train
+from sparsefire.train import build, outputs_of, train, weight_count
 from sparsefire.train.networks import Factory, first_line
 
 
@@ -232,12 +232,12 @@ class _Sparse(BaseEstimator):
         spread = X.std(axis=0)
         self.spread_ = np.where(spread > 1e-12 * np.maximum(1.0, np.abs(self.mean_)), spread, 1.0)
         x = self._prepared(X)
-        plan = make_plan(request, len(X), x.shape[1], 1)
         dense = density == 1
         candidate = Candidate("one", "dense" if dense else "sparse", "dense" if dense else self.method, float(density))
         base = architecture("mlp", len(X), x.shape[1:], request.hidden, "backprop")
         description = describe(base, x.shape[1:], outputs)
-        training = plan.training(candidate, len(X))
+        weights = weight_count(description)
+        training = make_plan(request, Size(len(X), x.shape[1], outputs, weights, weights), 1).training(candidate)
         self.network_ = train(build(description, number), x, target, training, task=self._task, rng=number).double()
         self.n_iter_ = training.epochs
         self._count()

@@ -8,7 +8,7 @@ import pytest
 from sparsefire import randomness
 from sparsefire.search.candidates import BOOSTING, DENSE
 from sparsefire.search.evidence import gather
-from sparsefire.search.plan import make_plan
+from sparsefire.search.plan import Size, make_plan
 from sparsefire.search.request import Request
 from sparsefire.search.runs import Study, fold_rows
 from sparsefire.studies import Store
@@ -16,7 +16,8 @@ from sparsefire.studies import Store
 
 @pytest.fixture
 def evidence(done):
-    plan = make_plan(Request("quick", folds=2, rounds=2, epochs=12, densities=[0.5, 0.25], margin=0.2), 128, 3, 32)
+    request = Request("quick", folds=2, rounds=2, epochs=12, densities=[0.5, 0.25], margin=0.2)
+    plan = make_plan(request, Size(128, 3, 2, 40, 40), 32)
     study = Study(done.problem, plan, {"kind": "mlp", "hidden": [8]}, randomness.entropy(0))
     return gather(study, Store(done.folder / "runs"))
 

@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 from sparsefire.data import problem_from_arrays
 from sparsefire.search import runs
 from sparsefire.search.candidates import BOOSTING, DENSE, LINEAR, Candidate
-from sparsefire.search.plan import make_plan
+from sparsefire.search.plan import Size, make_plan
 from sparsefire.search.request import Request
 from sparsefire.search.runs import FINAL, Job, Study, execute, fold_rows, interpret, rows_of, safe_score, settings_of
 from sparsefire.studies import Store, key_of
@@ -20,7 +20,8 @@ from sparsefire.studies import Store, key_of
 @pytest.fixture
 def study(small):
     X, y = small.blobs()
-    plan = make_plan(Request("quick", folds=2, rounds=2, epochs=20, densities=[0.5], margin=0.2), 128, 3, 32)
+    request = Request("quick", folds=2, rounds=2, epochs=20, densities=[0.5], margin=0.2)
+    plan = make_plan(request, Size(128, 3, 2, 40, 40), 32)
     return Study(problem_from_arrays(X, y), plan, {"kind": "mlp", "hidden": [8]}, 5)
 
 

@@ -41,11 +41,31 @@ TUNING = 0.4  # cost of trying one rate, as a share of a full run: four fifths o
 
 
 @dataclass(frozen=True)
+class Size:
+    """What plans and costs depend on.
+
+    Attributes:
+        rows: for development.
+        features: prepared.
+        outputs: of the network, one per class.
+        weights: of the dense network.
+        work: its multiply-adds for one row, those of convolutions weighted by ``CONVOLUTION``.
+    """
+
+    rows: int
+    features: int
+    outputs: int
+    weights: int
+    work: int
+
+
+@dataclass(frozen=True)
 class Plan:
     """Everything that is fixed before training.
 
     Attributes:
         effort: one of ``EFFORTS``.
+        weights: of the dense network; learning rates follow from them.
         methods: sparse methods named in advance.
         densities: from dense to sparse.
         narrow: densities at which a narrow network takes part, each smaller than the one before.
@@ -61,6 +81,7 @@ class Plan:
     """
 
     effort: str
+    weights: int
     methods: tuple[str, ...]
     densities: tuple[float, ...]
     narrow: tuple[float, ...]
@@ -94,14 +115,14 @@ class Plan:
         """Return in how many rounds a candidate is trained: boosting is never chosen, one round is enough."""
         return 1 if candidate.kind == "boosting" else self.rounds
 
-    def training(self, candidate: Candidate, rows: int, factor: float = 1.0) -> Training:
+    def training(self, candidate: Candidate, factor: float = 1.0) -> Training:
         """Return how a network is trained, with its rate multiplied by a factor."""
         backprop = candidate.kind == "backprop"
         return Training(
             method=candidate.training_method,
             density=candidate.density if candidate.kind == "sparse" and candidate.density else 1.0,
             layout=candidate.layout,
-            rate=rate_of(candidate, rows, self.rule) * factor,
+            rate=rate_of(candidate, self.weights, self.rule) * factor,
             epochs=self.epochs,
             batch=self.batch,
             rule="backprop" if backprop else self.rule,
@@ -109,39 +130,21 @@ class Plan:
         )
 
 
-@dataclass(frozen=True)
-class Size:
-    """What the cost of a run depends on.
-
-    Attributes:
-        rows: for development.
-        features: prepared.
-        outputs: of the network.
-        weights: of the dense network.
-        work: its multiply-adds for one row, those of convolutions weighted by ``CONVOLUTION``.
-    """
-
-    rows: int
-    features: int
-    outputs: int
-    weights: int
-    work: int
-
-
-def make_plan(request: Request, rows: int, features: int, test_rows: int, *, outputs: int = 1) -> Plan:
+def make_plan(request: Request, size: Size, test_rows: int) -> Plan:
     """Return the plan for a request; what is asked for explicitly is not touched later.
 
     Args:
         request: what is asked for; None in it is filled from its effort.
-        rows, features, test_rows: size of the development rows, of a prepared row, of the test set.
-        outputs: classes if there are more than two, else 1.
+        size: of the rows for development and of the dense network.
+        test_rows: set aside.
 
-    >>> plan = make_plan(Request("quick"), 1437, 64, 360)
+    >>> plan = make_plan(Request("quick"), Size(1437, 64, 10, 84_480, 84_480), 360)
     >>> plan.folds, plan.rounds, plan.margin, plan.methods
     (10, 5, 0.01, ('gmp',))
     """
-    effort, quick = request.effort, request.effort == "quick"
+    effort, quick, rows = request.effort, request.effort == "quick", size.rows
     small = rows < 5000
+    histograms = size.features * (size.outputs if size.outputs > 2 else 1)
     slow = request.rule == "forward-gradient"  # many more passes over the rows, so fewer runs of a smaller network
     folds = 10 if small and not slow else 3 if quick and rows >= 20_000 else 5
     rounds = 3 if quick and (slow or not small) else ROUNDS_BY_EFFORT[effort]
@@ -158,13 +161,14 @@ def make_plan(request: Request, rows: int, features: int, test_rows: int, *, out
         densities = DENSITIES_SLOW if slow else DENSITIES_BY_EFFORT[effort]
     return Plan(
         effort=effort,
+        weights=size.weights,
         methods=tuple(methods),
         densities=tuple(densities),
         narrow=tuple(densities),
         folds=request.folds or folds,
         rounds=request.rounds or rounds,
         epochs=request.epochs or epochs,
-        batch=_batch(rows, features, effort),
+        batch=_batch(rows, size.features, effort),
         rates=RATES_BY_EFFORT[effort],
         margin=margin,
         retain=request.retain,
@@ -172,7 +176,7 @@ def make_plan(request: Request, rows: int, features: int, test_rows: int, *, out
         rule=request.rule,
         directions=16,
         boosting_rows=BOOSTING_ROWS_BY_EFFORT[effort],
-        boosting_trees=max(20, min(100, BOOSTING_HISTOGRAMS // (features * outputs))) if effort != "thorough" else 100,
+        boosting_trees=max(20, min(100, BOOSTING_HISTOGRAMS // histograms)) if effort != "thorough" else 100,
     )
 
 
@@ -186,7 +190,7 @@ def cut(plan: Plan, times_over: float, keep: frozenset[str]) -> Plan:
         times_over: estimated seconds over budgeted ones.
         keep: names of fields the user gave, which stay.
 
-    >>> plan = make_plan(Request("standard"), 1437, 64, 360)
+    >>> plan = make_plan(Request("standard"), Size(1437, 64, 10, 84_480, 84_480), 360)
     >>> cut(plan, 4.0, frozenset()).rounds, cut(plan, 4.0, frozenset({"rounds"})).rounds
     (3, 5)
     """
@@ -213,7 +217,7 @@ def cost(plan: Plan, candidate: Candidate, size: Size) -> float:
     if candidate.kind == "boosting":
         used = min(rows, plan.boosting_rows or rows)
         return 0.3 + plan.boosting_trees * size.outputs * (1e-3 + 6e-5 * size.features + 4e-9 * used * size.features)
-    training = plan.training(candidate, rows)
+    training = plan.training(candidate)
     work = size.work * (candidate.density or 1.0) if candidate.kind == "narrow" else size.work
     steps = training.epochs * math.ceil(rows / plan.batch)
     per_step = PER_STEP + PER_MULTIPLY_ADD * work * min(plan.batch, rows)

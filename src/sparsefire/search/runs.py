@@ -82,12 +82,11 @@ def fingerprint(problem: Problem) -> str:
 def settings_of(study: Study, job: Job) -> dict[str, Any]:
     """Return what a run is, as plain values: its key is their hash."""
     plan = study.plan
-    rows = study.problem.rows
     own: dict[str, Any] = {"rates": plan.rates}
     if job.candidate.kind == "boosting":
         own |= {"rows": plan.boosting_rows, "trees": plan.boosting_trees}
     elif job.candidate.kind != "linear":
-        training = plan.training(job.candidate, rows)
+        training = plan.training(job.candidate)
         own |= {
             "architecture": study.base,
             "rate": training.rate,
@@ -192,7 +191,7 @@ def fit(study: Study, job: Job, train_rows: np.ndarray, watched_rows: np.ndarray
         return Fitted(
             network, None, {"kind": "mlp", "widths": widths}, preparation, scale, factor, None, [], x.shape[1:]
         )
-    training = plan.training(job.candidate, problem.rows, factor)
+    training = plan.training(job.candidate, factor)
     curve: list[dict[str, float]] = []
     if job.round == FINAL:
         watched = None
@@ -279,7 +278,7 @@ def _best_factor(study: Study, job: Job, rows: np.ndarray, where: int) -> float:
             network = fit_linear(x, y, task=problem.task, strength=factor, classes=len(problem.classes))
         else:
             factor = RATE_FACTORS[number]
-            training = plan.training(job.candidate, problem.rows, factor)
+            training = plan.training(job.candidate, factor)
             training = replace(training, epochs=max(1, training.epochs // 2))
             network, _ = _network(study, job.candidate, x, y, training, randomness.integer(where, "rate", number))
         predicted = _as_scored(problem, outputs_of(network, check), scale)

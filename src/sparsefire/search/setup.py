@@ -60,7 +60,7 @@ def set_up(problem: Problem, request: Request, factory: Factory | nn.Module | No
             without weights: whatever can be known before training.
     """
     rng = randomness.entropy(request.rng)
-    first = Study(problem, make_plan(request, 1, 1, 1), {"kind": "mlp", "hidden": []}, rng, factory)
+    first = Study(problem, make_plan(request, Size(1, 1, 1, 1, 1), 1), {"kind": "mlp", "hidden": []}, rng, factory)
     development, test = test_split(first)
     shape, outputs = _prepared_shape(problem, development)
     base = architecture(request.model, len(development), shape, request.hidden, request.rule)
@@ -76,7 +76,7 @@ def set_up(problem: Problem, request: Request, factory: Factory | nn.Module | No
     size = Size(
         len(development), int(np.prod(shape)), outputs, weight_count(description, factory), _work(network, shape)
     )
-    plan = make_plan(request, size.rows, size.features, len(test), outputs=outputs if outputs > 2 else 1)
+    plan = make_plan(request, size, len(test))
     narrow = narrow_networks(description, plan.densities, factory)
     plan = replace(plan, narrow=tuple(narrow))
     study = Study(problem, plan, base, rng, factory)
@@ -150,6 +150,6 @@ def _check_sparse(plan: Plan, network: nn.Module, rows: int) -> None:
     for chain in plan.chains.values():
         for candidate in chain:
             if candidate.kind == "sparse":
-                training = plan.training(candidate, rows)
+                training = plan.training(candidate)
                 steps = steps_of(training, round(rows * (1 - 1 / plan.folds) * 0.8))  # a rate is tried on fewer rows
                 check_sparse(network, training.density, training.method, training.layout, steps)
