@@ -471,7 +471,6 @@ dist.destroy_process_group()
 """
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no distributed")
 def test_two_processes_keep_identical_masks_while_their_data_differ(tmp_path: Path) -> None:
     script = tmp_path / "worker.py"
