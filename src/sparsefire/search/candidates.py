@@ -185,15 +185,15 @@ def rate_of(candidate: Candidate, dense_weights: int, rule: str = "backprop") ->
 
     One rule for dense, narrow and sparse networks, so that none is favoured: 0.0015 · √(10⁶ / weights), within 0.003
     and 0.03. The fewer weights, the higher the rate (each unit sums over fewer inputs). Methods that begin dense take
-    at most 0.015. The guide page on training sparse networks says what was measured.
+    at most 0.01. The guide page on training sparse networks says what was measured.
 
     >>> rate_of(DENSE, 90_000), rate_of(Candidate("gmp@0.1", "sparse", "gmp", 0.1), 100_000)
-    (0.005, 0.015)
+    (0.005, 0.01)
     """
     if rule == "forward-gradient" and candidate.kind != "backprop":
         return 1e-2  # dense included: 0.97 on digits against 0.93 at 3e-3
     weights = dense_weights * (candidate.density or 1.0)
-    highest = 0.015 if candidate.training_method in ("gmp", "lrr") else 0.03
+    highest = 0.01 if candidate.training_method in ("gmp", "lrr") else 0.03
     return round(min(highest, max(0.003, 1.5e-3 * math.sqrt(1e6 / weights))), 4)
 
 

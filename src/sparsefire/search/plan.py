@@ -23,7 +23,7 @@ METHODS_BY_EFFORT = {
     "thorough": ("gmp", "lrr", "rigl", "sign-in", "static", "static/balanced"),
 }
 DENSITIES_BY_EFFORT = {
-    "quick": (0.3, 0.1, 0.03, 0.01),
+    "quick": (0.3, 0.1, 0.05, 0.02, 0.01),
     "standard": (0.5, 0.2, 0.1, 0.05, 0.02, 0.01),
     "thorough": (0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01),
 }
