@@ -16,7 +16,7 @@ from sparsefire.train.networks import Description, Factory, can_be_narrow, narro
 from sparsefire.wiring import LAYOUTS
 from sparsefire.wiring.densities import keep_count
 
-HIDDEN_SMALL = (256, 256)  # below 10,000 rows
+HIDDEN_SMALL = (128, 128)  # below 10,000 rows
 HIDDEN_TABLE = (128, 64)
 HIDDEN_WIDE = (300, 100)  # 200 features and more
 HIDDEN_FORWARD = (32,)  # a forward gradient pays for every weight it perturbs
@@ -124,7 +124,7 @@ def architecture(model: str, rows: int, shape: Sequence[int], hidden: Sequence[i
         rule: a forward gradient starts from a smaller network.
 
     >>> architecture("mlp", 1400, [64], None, "backprop")
-    {'kind': 'mlp', 'hidden': [256, 256]}
+    {'kind': 'mlp', 'hidden': [128, 128]}
     """
     if model == "mlp":
         if hidden is None:

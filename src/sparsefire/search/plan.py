@@ -70,7 +70,7 @@ class Plan:
         densities: from dense to sparse.
         narrow: densities at which a narrow network takes part, each smaller than the one before.
         folds, rounds: K folds, M rounds of fresh folds (where the rows allow others) and fresh initialisations.
-        epochs, batch: of every network.
+        epochs, batch, weight_decay: of every network.
         rates: learning rates (or penalties) tried in every run, inside its own training rows.
         margin: loss allowed, in units of the score; None until dense is known (``retain``).
         retain: share of dense's gain over a constant that must be kept, or None.
@@ -89,6 +89,7 @@ class Plan:
     rounds: int
     epochs: int
     batch: int
+    weight_decay: float
     rates: int
     margin: float | None
     retain: float | None
@@ -125,6 +126,7 @@ class Plan:
             rate=rate_of(candidate, self.weights, self.rule) * factor,
             epochs=self.epochs,
             batch=self.batch,
+            weight_decay=self.weight_decay,
             rule="backprop" if backprop else self.rule,
             directions=self.directions,
         )
@@ -168,7 +170,8 @@ def make_plan(request: Request, size: Size, test_rows: int) -> Plan:
         folds=request.folds or folds,
         rounds=request.rounds or rounds,
         epochs=request.epochs or epochs,
-        batch=_batch(rows, size.features, effort),
+        batch=_batch(rows, size.features),
+        weight_decay=0.1 if small else 0.02,
         rates=RATES_BY_EFFORT[effort],
         margin=margin,
         retain=request.retain,
@@ -271,9 +274,9 @@ def _tries(plan: Plan) -> int:
     return plan.rates if plan.rates > 1 else 0
 
 
-def _batch(rows: int, features: int, effort: str) -> int:
+def _batch(rows: int, features: int) -> int:
     if rows < 1000:
         return max(8, 2 ** round(math.log2(max(1, rows / 16))))
-    if rows < 3000 and effort != "quick":
+    if rows < 3000:
         return 64
     return 256 if rows > 20_000 and features < 200 else 128
