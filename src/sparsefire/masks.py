@@ -210,7 +210,8 @@ def keep_zero(net: nn.Module, optimizer: torch.optim.Optimizer) -> Any:
     """Register the hook that zeroes masked weights and moments after every step of the optimizer; return its handle.
 
     Momentum, Adam's moments and weight decay otherwise revive or drift masked entries. Any per-weight state with the
-    shape of its parameter counts as a moment. A training that diverged stays visible: 0 · NaN is NaN, until :func:`bake`.
+    shape of its parameter counts as a moment. A training that diverged stays visible until :func:`bake`:
+    0 · NaN is NaN.
 
     >>> net = nn.Linear(2, 1); attach_(net, torch.tensor([[True, False]]))
     >>> handle = keep_zero(net, torch.optim.SGD(net.parameters(), lr=0.1)); handle.remove()
