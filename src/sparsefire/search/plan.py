@@ -30,12 +30,12 @@ DENSITIES_BY_EFFORT = {
 DENSITIES_SLOW = (0.5, 0.2, 0.1)  # of the small network a forward gradient starts from
 ROUNDS_BY_EFFORT = {"quick": 5, "standard": 5, "thorough": 10}  # quick: 3 from 5,000 rows
 RATES_BY_EFFORT = {"quick": 1, "standard": 3, "thorough": 4}
-BUDGET_BY_EFFORT = {"quick": 200.0, "standard": 1800.0, "thorough": 14400.0}  # seconds on two workers
+BUDGET_BY_EFFORT = {"quick": 240.0, "standard": 1800.0, "thorough": 14400.0}  # seconds on two workers
 BOOSTING_ROWS_BY_EFFORT = {"quick": 10_000, "standard": 50_000, "thorough": None}
 BOOSTING_HISTOGRAMS = 200_000  # features × outputs × trees that are affordable in every fold
 RATE_FACTORS = (1.0, 1 / 3, 3.0, 0.1)
 PATIENCE = 3.0
-PER_STEP, PER_MULTIPLY_ADD = 0.8e-3, 7.3e-11  # seconds of training, one thread of a 2020s CPU
+PER_STEP, PER_UPDATE, PER_MULTIPLY_ADD = 0.8e-3, 2.5e-9, 7.3e-11  # seconds of training, one thread of a 2020s CPU
 CONVOLUTION = 5  # a multiply-add in a small convolution takes so many times longer
 TUNING = 0.4  # cost of trying one rate, as a share of a full run: four fifths of the rows, half of the epochs
 
@@ -221,9 +221,9 @@ def cost(plan: Plan, candidate: Candidate, size: Size) -> float:
         used = min(rows, plan.boosting_rows or rows)
         return 0.3 + plan.boosting_trees * size.outputs * (1e-3 + 6e-5 * size.features + 4e-9 * used * size.features)
     training = plan.training(candidate)
-    work = size.work * (candidate.density or 1.0) if candidate.kind == "narrow" else size.work
+    share = (candidate.density or 1.0) if candidate.kind == "narrow" else 1.0
     steps = training.epochs * math.ceil(rows / plan.batch)
-    per_step = PER_STEP + PER_MULTIPLY_ADD * work * min(plan.batch, rows)
+    per_step = PER_STEP + share * (PER_UPDATE * size.weights + PER_MULTIPLY_ADD * size.work * min(plan.batch, rows))
     if training.rule == "forward-gradient":
         per_step *= 2 + plan.directions / 4
     if candidate.kind == "sparse":
