@@ -14,7 +14,7 @@ import pytest
 import sparsefire as sf
 
 ROOMS = (
-    "data", "deploy", "estimators", "evaluate", "kernels", "masks", "parallel", "randomness",
+    "cascades", "data", "deploy", "estimators", "evaluate", "kernels", "masks", "parallel", "randomness",
     "report", "rules", "search", "sparsity", "statistics", "studies", "train", "wiring",
 )  # fmt: skip
 PUBLIC = [

@@ -21,9 +21,10 @@ _HOME = {
     "density": "masks",
     "list_methods": "sparsity",
     "UserError": "errors",
+    "Wiring": "wiring",
 }
 _ROOMS = (
-    "data", "deploy", "estimators", "evaluate", "kernels", "masks", "parallel", "randomness",
+    "cascades", "data", "deploy", "estimators", "evaluate", "kernels", "masks", "parallel", "randomness",
     "report", "rules", "search", "sparsity", "statistics", "studies", "train", "wiring",
 )  # fmt: skip
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from sparsefire.masks import density as density
     from sparsefire.sparsity import list_methods as list_methods
     from sparsefire.sparsity import sparsify as sparsify
+    from sparsefire.wiring.graph import Wiring as Wiring
 
 
 def __getattr__(name: str) -> Any:

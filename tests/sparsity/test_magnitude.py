@@ -9,7 +9,8 @@ from torch import nn
 
 from sparsefire import masks
 from sparsefire.sparsity.magnitude import prune_by_magnitude
-from sparsefire.wiring import LAYOUTS, layer_counts
+from sparsefire.wiring import layer_counts
+from sparsefire.wiring.layouts import PROPORTIONS as LAYOUTS
 
 A = [[0.1, -4.0, 2.0, 2.0], [3.0, -0.5, 0.0, -2.0], [2.0, 1.0, -1.0, 0.2], [-5.0, 0.3, 0.4, 1.0]]
 B = [[10.0, -20.0, 30.0, 0.01]]

@@ -13,7 +13,8 @@ from torch import nn
 from sparsefire import masks
 from sparsefire.errors import UserError
 from sparsefire.sparsity import METHODS, bake, list_methods, sparsify
-from sparsefire.wiring import LAYOUTS, layer_counts
+from sparsefire.wiring import layer_counts
+from sparsefire.wiring.layouts import PROPORTIONS as LAYOUTS
 
 
 def network() -> nn.Sequential:

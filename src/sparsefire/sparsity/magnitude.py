@@ -10,7 +10,7 @@ from torch import nn
 from sparsefire import masks
 from sparsefire.sparsity.scores import keep_largest
 from sparsefire.wiring import layer_counts
-from sparsefire.wiring.densities import keep_count
+from sparsefire.wiring.layouts import keep_count
 
 
 @torch.no_grad()

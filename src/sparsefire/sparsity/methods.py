@@ -20,7 +20,7 @@ from sparsefire.sparsity.rigl import RigL
 from sparsefire.sparsity.sign_in import SignIn, add_factors
 from sparsefire.sparsity.topology import Topology
 from sparsefire.wiring import LAYOUTS, layer_counts
-from sparsefire.wiring.densities import keep_count
+from sparsefire.wiring.layouts import keep_count
 
 Optimizer = torch.optim.Optimizer
 Scheduler = torch.optim.lr_scheduler.LRScheduler

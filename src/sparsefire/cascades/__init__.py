@@ -1,0 +1,29 @@
+"""What spreads over a wiring: models, and the law of how far it gets. Names load when they are first used."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_HOME = {
+    "IndependentCascade": "independent",
+    "Sample": "independent",
+    "SizeDistribution": "distribution",
+    "tree_law": "tree",
+    "marginals": "tree",
+    "marginals_given_size": "conditional",
+    "enumerate_independent": "small",
+    "enumerate_thresholds": "small",
+    "branching": "",
+    "closed_forms": "",
+    "threshold_tree": "",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'sparsefire.cascades' has no attribute {name!r}")
+    module = importlib.import_module(f"sparsefire.cascades.{_HOME[name] or name}")
+    return getattr(module, name) if _HOME[name] else module
