@@ -46,6 +46,20 @@ def _uniform(bits):  # in (0, 1]
     return ((bits >> _U(11)) + _U(1)) * (1.0 / 9007199254740992.0)
 
 
+@numba.njit(inline="always")
+def _sow(sources, chances, seen, queue, r, key, first):  # start run r: its stream, and the sources that are active
+    a, b = _start(key, _U(first + r))
+    end = 0
+    for s in range(len(sources)):
+        bits, a, b = _next(a, b)
+        u = sources[s]
+        if _uniform(bits) <= chances[s] and seen[u] != r:
+            seen[u] = r
+            queue[end] = u
+            end += 1
+    return end, a, b
+
+
 @numba.njit(nogil=True, cache=True)
 def independent_shared(starts, receivers, probability, sources, chances, first, runs, key, sizes, durations):
     """Independent cascades with one probability for all arcs: jumps from success to success (geometric).
@@ -63,15 +77,7 @@ def independent_shared(starts, receivers, probability, sources, chances, first, 
     queue = np.empty(units, np.int32)
     scale = 1.0 / math.log1p(-probability) if 0.0 < probability < 1.0 else 0.0
     for r in range(runs):
-        a, b = _start(key, _U(first + r))
-        end = 0
-        for s in range(len(sources)):
-            bits, a, b = _next(a, b)
-            u = sources[s]
-            if _uniform(bits) <= chances[s] and seen[u] != r:
-                seen[u] = r
-                queue[end] = u
-                end += 1
+        end, a, b = _sow(sources, chances, seen, queue, r, key, first)
         at, steps, layer = 0, 0, end
         while at < end:
             if at == layer:
@@ -86,7 +92,7 @@ def independent_shared(starts, receivers, probability, sources, chances, first, 
                 if probability < 1.0:
                     bits, a, b = _next(a, b)
                     jump = math.log(_uniform(bits)) * scale
-                    if jump >= last - arc:
+                    if not jump < last - arc:  # also where the smallest probabilities give 0 · ∞
                         break
                     arc += np.int64(jump)
                 elif arc >= last:
@@ -108,15 +114,7 @@ def independent_per_arc(starts, receivers, thresholds, sources, chances, first, 
     seen = np.full(units, -1, np.int64)
     queue = np.empty(units, np.int32)
     for r in range(runs):
-        a, b = _start(key, _U(first + r))
-        end = 0
-        for s in range(len(sources)):
-            bits, a, b = _next(a, b)
-            u = sources[s]
-            if _uniform(bits) <= chances[s] and seen[u] != r:
-                seen[u] = r
-                queue[end] = u
-                end += 1
+        end, a, b = _sow(sources, chances, seen, queue, r, key, first)
         at, steps, layer = 0, 0, end
         while at < end:
             if at == layer:
