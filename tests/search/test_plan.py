@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sparsefire.search.candidates import BOOSTING, DENSE, Candidate
-from sparsefire.search.plan import PATIENCE, Size, cut, everyone, make_plan, rows_of_plan, total_cost
+from sparsefire.search.plan import PATIENCE, Size, cut, everyone, make_plan, rows_of_plan, share_of_budget, total_cost
 from sparsefire.search.request import EFFORTS, Request
 
 SIZE = Size(rows=1_000, features=20, outputs=2, weights=10_000, work=10_000)
@@ -64,9 +64,20 @@ def test_dense_and_narrow_are_trained_as_long_as_the_sparse_ones():
     assert plan.training(narrow).density == 1.0
 
 
-def test_a_plan_within_patience_is_not_cut():
+def test_a_plan_within_its_limit_is_not_cut():
     plan = make_plan(Request("thorough"), SIZE, 250)
-    assert cut(plan, PATIENCE, frozenset()) == plan
+    assert cut(plan, 1.0, frozenset()) == plan
+    assert cut(plan, PATIENCE, frozenset(), PATIENCE) == plan
+    assert cut(plan, PATIENCE, frozenset()) != plan
+
+
+@pytest.mark.parametrize("effort", ["quick", "standard", "thorough"])
+def test_a_cut_plan_is_within_its_budget(effort):
+    images = Size(60_000, 784, 10, 266_200, 266_200)
+    plan = make_plan(Request(effort), images, 10_000)
+    shorter = cut(plan, share_of_budget(plan, images), frozenset())
+    assert share_of_budget(shorter, images) <= 1
+    assert (shorter == plan) == (share_of_budget(plan, images) <= 1)
 
 
 def test_cutting_keeps_what_was_given():

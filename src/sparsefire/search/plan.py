@@ -1,8 +1,8 @@
 """What will be trained: folds, rounds, epochs and densities for an effort, fixed before any score is seen.
 
-The plan follows from the data and the effort alone, by a model of what runs cost, so that the same command makes the
-same plan on every machine. A pilot run then measures this machine; only when it finds the plan ``PATIENCE`` times over
-its budget is the plan cut.
+The plan follows from the data and the effort alone: a model of what runs cost cuts it to the budget of its effort, so
+that the same command makes the same plan on every machine. A pilot run then measures this machine; only when it finds
+what is left ``PATIENCE`` times over the budget is more cut.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ DENSITIES_BY_EFFORT = {
 DENSITIES_SLOW = (0.5, 0.2, 0.1)  # of the small network a forward gradient starts from
 ROUNDS_BY_EFFORT = {"quick": 5, "standard": 5, "thorough": 10}  # quick: 3 from 5,000 rows
 RATES_BY_EFFORT = {"quick": 1, "standard": 3, "thorough": 4}
-BUDGET_BY_EFFORT = {"quick": 240.0, "standard": 1800.0, "thorough": 14400.0}  # seconds on two workers
+BUDGET_BY_EFFORT = {"quick": 600.0, "standard": 3600.0, "thorough": 14400.0}  # seconds on two workers
 BOOSTING_ROWS_BY_EFFORT = {"quick": 10_000, "standard": 50_000, "thorough": None}
 BOOSTING_HISTOGRAMS = 200_000  # features × outputs × trees that are affordable in every fold
 RATE_FACTORS = (1.0, 1 / 3, 3.0, 0.1)
-PATIENCE = 3.0
+PATIENCE = 2.0
 PER_STEP, PER_UPDATE, PER_MULTIPLY_ADD = 0.8e-3, 2.5e-9, 7.3e-11  # seconds of training, one thread of a 2020s CPU
 CONVOLUTION = 5  # a multiply-add in a small convolution takes so many times longer
 TUNING = 0.4  # cost of trying one rate, as a share of a full run: four fifths of the rows, half of the epochs
@@ -183,8 +183,8 @@ def make_plan(request: Request, size: Size, test_rows: int) -> Plan:
     )
 
 
-def cut(plan: Plan, times_over: float, keep: frozenset[str]) -> Plan:
-    """Make a plan cheaper that the pilot found ``times_over`` times its budget: rounds, rates, densities, methods.
+def cut(plan: Plan, times_over: float, keep: frozenset[str], most: float = 1.0) -> Plan:
+    """Make a plan cheaper that is ``times_over`` times its budget: rounds, rates, densities, methods.
 
     Folds stay: networks that learn from fewer rows flatter small ones.
 
@@ -192,24 +192,33 @@ def cut(plan: Plan, times_over: float, keep: frozenset[str]) -> Plan:
         plan: the plan.
         times_over: estimated seconds over budgeted ones.
         keep: names of fields the user gave, which stay.
+        most: how many times its budget the plan may be.
 
     >>> plan = make_plan(Request("standard"), Size(1437, 64, 10, 84_480, 84_480), 360)
-    >>> cut(plan, 4.0, frozenset()).rounds, cut(plan, 4.0, frozenset({"rounds"})).rounds
+    >>> cut(plan, 1.5, frozenset()).rounds, cut(plan, 1.5, frozenset({"rounds"})).rounds
     (3, 5)
     """
-    if times_over <= PATIENCE:
+    if times_over <= most:
         return plan
     if "rounds" not in keep and plan.rounds > 3:
         plan, times_over = replace(plan, rounds=3), times_over * 3 / plan.rounds
-    if times_over > PATIENCE and plan.rates > 1:
+    if times_over > most and plan.rates > 1:
         plan, times_over = replace(plan, rates=1), times_over / (1 + TUNING * plan.rates)
-    if times_over > PATIENCE and "densities" not in keep and len(plan.densities) > 3:
+    if times_over > most and "densities" not in keep and len(plan.densities) > 3:
         plan, times_over = replace(plan, densities=tuple(plan.densities[1::2])), times_over / 2
     for fewer in (2, 1):
-        if times_over > PATIENCE and "methods" not in keep and len(plan.methods) > fewer:
+        if times_over > most and "methods" not in keep and len(plan.methods) > fewer:
             times_over *= (fewer + 1) / (len(plan.methods) + 1)
             plan = replace(plan, methods=plan.methods[:fewer])
     return plan
+
+
+def share_of_budget(plan: Plan, size: Size, slower: float = 1.0) -> float:
+    """Return how many times its budget a plan needs on two workers, each ``slower`` times the model's seconds.
+
+    Two, however many there are: the plan, and with it the result, must not depend on the number of workers.
+    """
+    return total_cost(plan, size) * slower / 2 / BUDGET_BY_EFFORT[plan.effort]
 
 
 def cost(plan: Plan, candidate: Candidate, size: Size) -> float:

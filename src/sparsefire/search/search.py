@@ -30,6 +30,7 @@ from sparsefire.search.plan import (
     cut,
     everyone,
     rows_of_plan,
+    share_of_budget,
     total_cost,
 )
 from sparsefire.search.request import Request
@@ -81,7 +82,7 @@ def search(
     before = frozenset(store.keys())
     if times_over is None:
         times_over = _pilot(setup, store)
-    plan = cut(setup.study.plan, times_over, setup.given)
+    plan = cut(setup.study.plan, times_over, setup.given, PATIENCE)
     write_settings(folder, asked, plan, times_over)
     if plan != setup.study.plan:
         setup = replace(setup, study=replace(setup.study, plan=plan))
@@ -126,10 +127,7 @@ def _silent(event: str, details: dict[str, Any]) -> None:
 
 
 def _pilot(setup: Setup, store: Store) -> float:
-    """Do the first run of dense; return how many times the budget two workers on this machine would need.
-
-    Two, however many there are: the plan, and with it the result, must not depend on the number of workers.
-    """
+    """Do the first run of dense; return how many times the budget two workers on this machine would need."""
     study, plan = setup.study, setup.study.plan
     pilot = Job(DENSE, 0, 0)
     key = key_of(settings_of(study, pilot))
@@ -139,7 +137,7 @@ def _pilot(setup: Setup, store: Store) -> float:
     model = cost(plan, DENSE, setup.size)
     # Only a machine that is much slower than the model of costs counts: small runs start with overheads of their own.
     slower = measured / model if measured > 4 * model + 2 else 1.0
-    return total_cost(plan, setup.size) * slower / 2 / BUDGET_BY_EFFORT[plan.effort]
+    return share_of_budget(plan, setup.size, slower)
 
 
 def _plan_event(setup: Setup, workers: int) -> dict[str, Any]:

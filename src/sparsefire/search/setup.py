@@ -14,7 +14,7 @@ from sparsefire.data import Problem
 from sparsefire.errors import UserError
 from sparsefire.evaluate import macs
 from sparsefire.search.candidates import architecture, describe, narrow_networks, target_weights
-from sparsefire.search.plan import CONVOLUTION, Plan, Size, make_plan
+from sparsefire.search.plan import CONVOLUTION, Plan, Size, cut, make_plan, share_of_budget
 from sparsefire.search.request import Request
 from sparsefire.search.runs import Study, fold_rows, prepare, test_split
 from sparsefire.sparsity.methods import check_sparse
@@ -32,7 +32,7 @@ class Setup:
         study: what all runs share, the plan included.
         development, test: row numbers.
         size: of the problem, for the model of costs.
-        given: names of the plan's fields that were asked for, which no pilot may cut.
+        given: names of the plan's fields that were asked for, which are never cut.
         narrow: density → weights of the narrow networks.
     """
 
@@ -81,10 +81,11 @@ def set_up(problem: Problem, request: Request, factory: Factory | nn.Module | No
     plan = replace(plan, narrow=tuple(narrow))
     study = Study(problem, plan, base, rng, factory)
     folds = len(fold_rows(study, 0))  # sites decide their own number
-    study = replace(study, plan=replace(plan, folds=folds))
-    _check_sparse(study.plan, network, size.rows)
-    given = [name for name in ("rounds", "densities", "methods") if getattr(request, name) is not None]
-    return Setup(study, development, test, size, frozenset(given), narrow)
+    plan = replace(plan, folds=folds)
+    given = frozenset(name for name in ("rounds", "densities", "methods") if getattr(request, name) is not None)
+    plan = cut(plan, share_of_budget(plan, size), given)
+    _check_sparse(plan, network, size.rows)
+    return Setup(replace(study, plan=plan), development, test, size, given, narrow)
 
 
 def power_text(problem: Problem, plan: Plan, rows: int) -> dict[str, Any]:
