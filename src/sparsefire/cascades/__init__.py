@@ -7,7 +7,11 @@ from typing import Any
 
 _HOME = {
     "IndependentCascade": "independent",
-    "Sample": "independent",
+    "LinearThreshold": "linear_threshold",
+    "Threshold": "threshold",
+    "CascadeModel": "model",
+    "Marginals": "sampling",
+    "Sample": "sampling",
     "SizeDistribution": "distribution",
     "tree_law": "tree",
     "marginals": "tree",

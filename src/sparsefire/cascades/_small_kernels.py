@@ -44,6 +44,33 @@ def independent_patterns(
 
 
 @njit(nogil=True, cache=True)
+def live_patterns(starts: np.ndarray, picks: np.ndarray, chances: np.ndarray, patterns: int) -> np.ndarray:
+    """Add up P(pattern) by final size; option k of unit i, ``picks[starts[i] + k]``, is whom it follows: -2 itself (it
+    is active), -1 nobody, else a unit."""
+    n = len(starts) - 1
+    law = np.zeros(n + 1)
+    chosen = np.empty(n, np.int64)
+    for pattern in range(patterns):
+        rest, chance = pattern, 1.0
+        for i in range(n):
+            options = starts[i + 1] - starts[i]
+            k = starts[i] + rest % options
+            rest //= options
+            chosen[i] = picks[k]
+            chance *= chances[k]
+        size = 0
+        for i in range(n):
+            j = i
+            for _ in range(n):  # longer than this is a circle
+                if chosen[j] < 0:
+                    break
+                j = chosen[j]
+            size += chosen[j] == -2
+        law[size] += chance
+    return law
+
+
+@njit(nogil=True, cache=True)
 def threshold_classes(
     table: np.ndarray, classes: np.ndarray, senders: np.ndarray, receivers: np.ndarray, patterns: int
 ) -> np.ndarray:

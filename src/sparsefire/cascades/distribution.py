@@ -75,16 +75,27 @@ class SizeDistribution:
         >>> law.pmf.tolist(), law.samples
         ([0.25, 0.5, 0.0, 0.25], 4)
         """
-        counts = np.bincount(checked_sizes(sizes, units), minlength=units + 1)
-        runs = int(counts.sum())
+        return SizeDistribution.from_counts(
+            np.bincount(checked_sizes(sizes, units), minlength=units + 1), method, level
+        )
+
+    @staticmethod
+    def from_counts(counts: Any, method: str = "monte-carlo", level: float = 0.95) -> SizeDistribution:
+        """Make the empirical law from how many runs ended with 0 … n active units, as :meth:`from_samples`.
+
+        >>> SizeDistribution.from_counts([1, 2, 0, 1]).pmf.tolist()
+        [0.25, 0.5, 0.0, 0.25]
+        """
+        runs = int(np.sum(counts))
         if not runs:
             raise UserError("a law of no samples is unknown.", came="0 sizes", expected="1 or more")
         cdf = np.cumsum(counts) / runs
         width = np.sqrt(np.log(2 / (1 - _fraction(level, "level"))) / (2 * runs))
         band = np.clip(cdf - width, 0, 1), np.clip(cdf + width, 0, 1)
         band[1][-1] = band[0][-1] = 1.0
+        pmf = np.asarray(counts) / runs
         with np.errstate(divide="ignore"):
-            return _frozen(counts / runs, np.log(counts / runs), method, runs, band)
+            return _frozen(pmf, np.log(pmf), method, runs, band)
 
     def __repr__(self) -> str:
         runs = "" if self.samples is None else f", {self.samples:,} samples"
@@ -153,11 +164,7 @@ class SizeDistribution:
         """
         if self.samples is None or level is None:
             return self.band
-        tail = (1 - _fraction(level, "level")) / 2
-        below = np.rint(self.cdf * self.samples)
-        above = self.samples - below
-        low = np.where(below > 0, special.betaincinv(np.maximum(below, 1), above + 1, tail), 0.0)
-        high = np.where(above > 0, special.betaincinv(below + 1, np.maximum(above, 1), 1 - tail), 1.0)
+        low, high = clopper_pearson(np.rint(self.cdf * self.samples), self.samples, level)
         low[-1] = 1.0
         return low, high
 
@@ -182,6 +189,26 @@ class SizeDistribution:
             ax.fill_between(sizes, 1 - self.band[1][:-1], 1 - self.band[0][:-1], step="mid", alpha=0.3)
         ax.set(xscale="log", yscale="log", xlabel="units", ylabel="probability of at least so many")
         return ax
+
+
+def clopper_pearson(successes: Any, samples: int, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    """Return exact limits of proportions (doi:10.1093/biomet/26.4.404), each valid by itself.
+
+    Args:
+        successes: whole numbers in 0 … samples, any shape.
+        samples: trials behind each.
+        level: confidence in (0, 1).
+
+    >>> low, high = clopper_pearson([0, 10], 10)
+    >>> low.round(3).tolist(), high.round(3).tolist()
+    ([0.0, 0.692], [0.308, 1.0])
+    """
+    tail = (1 - _fraction(level, "level")) / 2
+    hits = np.asarray(successes, dtype=np.float64)
+    misses = samples - hits
+    low = np.where(hits > 0, special.betaincinv(np.maximum(hits, 1), misses + 1, tail), 0.0)
+    high = np.where(misses > 0, special.betaincinv(hits + 1, np.maximum(misses, 1), 1 - tail), 1.0)
+    return low, high
 
 
 def checked_sizes(sizes: Any, units: int) -> np.ndarray:

@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from sparsefire import randomness
 from sparsefire.cascades.closed_forms import complete_independent_law, is_complete
 from sparsefire.cascades.distribution import SizeDistribution
-from sparsefire.cascades.forest import is_forest
+from sparsefire.cascades.model import CascadeModel
+from sparsefire.cascades.sampling import Record, Runner
 from sparsefire.cascades.small import enumerate_independent, uncertainty
-from sparsefire.cascades.sources import read_sources
+from sparsefire.cascades.sources import Sources
 from sparsefire.cascades.tree import tree_law
 from sparsefire.errors import UserError
-from sparsefire.parallel import checked_workers
 from sparsefire.wiring.graph import Wiring
 
-METHODS = ("auto", "exact", "tree", "monte-carlo")
+MOST_COMPLETE = 1000  # units of a complete graph up to which ``auto`` takes the O(n³) chain
 MOST_CHANCES = 16  # uncertain arcs and sources that are enumerated
-BLOCK = 4096  # runs handed out at once
+LARGEST_JUMPED = 0.3  # up to this largest probability, jumps from success to success pay where arcs differ
 
 
 @dataclass(frozen=True)
-class Sample:
-    """Sizes and durations of sampled cascades, int64 [runs]; a duration counts the steps after the sources."""
-
-    sizes: np.ndarray
-    durations: np.ndarray
-
-
-@dataclass(frozen=True)
-class IndependentCascade:
+class IndependentCascade(CascadeModel):
     """Each arc (u, v) is tried once, when u becomes active, and activates v with its probability.
 
     Goldenberg, Libai, Muller 2001, doi:10.1023/A:1011122126881; Kempe, Kleinberg, Tardos 2003,
@@ -47,9 +37,11 @@ class IndependentCascade:
     Raises:
         UserError: a probability outside [0, 1] or NaN, a wiring that is not square.
 
-    >>> model = IndependentCascade(Wiring.from_edges([0, 1], [1, 2]), 0.5)
-    >>> law = model.sample([0], runs=4000, rng=0)
-    >>> bool(abs(law.sizes.mean() - 1.75) < 0.06)
+    >>> path = Wiring.from_edges([0, 1], [1, 2], directed=False)
+    >>> model = IndependentCascade(path, 0.2)
+    >>> model.size_distribution([0.1, 0.1, 0.1]).pmf.round(6).tolist()
+    [0.729, 0.18144, 0.072, 0.01756]
+    >>> bool(abs(model.sample([0], runs=4000, rng=0).sizes.mean() - 1.24) < 0.04)
     True
     """
 
@@ -74,92 +66,75 @@ class IndependentCascade:
         return float(values[0]) if len(values) == 1 else None
 
     @cached_property
+    def _largest(self) -> float:
+        return float(np.max(self.probability, initial=0.0))
+
+    @cached_property
+    def _shares(self) -> np.ndarray:
+        """How likely each arc accepts what has the largest probability, in steps of 2^-53."""
+        if self._shared is not None or self._largest == 0:
+            return np.empty(0, np.uint64)
+        return np.rint(self.wiring.per_arc(self.probability) / self._largest * 2.0**53).astype(np.uint64)
+
+    @cached_property
     def _thresholds(self) -> np.ndarray:
         return np.rint(self.wiring.per_arc(self.probability) * 2.0**53).astype(np.uint64)
 
-    def size_distribution(
-        self,
-        sources: Any,
-        method: str = "auto",
-        *,
-        runs: int = 100_000,
-        rng: Any = None,
-        workers: int | None = 1,
-    ) -> SizeDistribution:
-        """Return the law of the final number of active units.
+    def _runner(self, start: Sources) -> Runner:
+        from sparsefire.cascades.simulate import independent_each, independent_jumps
 
-        Args:
-            sources: as of :meth:`sample`.
-            method: ``"tree"`` (exact, on forests), ``"exact"`` (enumeration of tiny graphs, a closed form on complete
-                ones), ``"monte-carlo"``, or ``"auto"``: the first of these that serves; ``law.method`` says which.
-            runs, rng, workers: of the sampling.
+        wiring = self.wiring
+        if self._shared is None and self._largest > LARGEST_JUMPED:
 
-        Raises:
-            UserError: a method that this wiring does not allow.
+            def run(first: int, count: int, key: np.uint64, record: Record) -> None:
+                independent_each(
+                    wiring.starts, wiring.receivers, self._thresholds, start.ids, start.chances, first, count, key,
+                    record,
+                )  # fmt: skip
 
-        >>> model = IndependentCascade(Wiring.from_edges([0, 1], [1, 2], directed=False), 0.2)
-        >>> model.size_distribution([0.1, 0.1, 0.1]).pmf.round(6).tolist()
-        [0.729, 0.18144, 0.072, 0.01756]
-        """
-        if method not in METHODS:
-            raise UserError(
-                f"there is no method {method!r}.", came=repr(method), expected=f"one of {', '.join(METHODS)}"
-            )
-        chances = read_sources(sources, self.wiring.units).dense(self.wiring.units)
-        if method == "tree" or (method == "auto" and is_forest(self.wiring)):
-            return tree_law(self.wiring, self.probability, chances)
-        if method in ("auto", "exact"):
-            law = self._exact(chances)
-            if law is not None:
-                return law
-            if method == "exact":
-                raise UserError(
-                    "this cascade has no exact solution here.",
-                    came=f"{self.wiring}, {uncertainty(self.wiring, self.probability, chances)} chances to enumerate",
-                    expected=f"a forest, a complete graph with one probability, or at most {MOST_CHANCES} chances",
-                    attempt='method="monte-carlo"',
-                )
-        found = self.sample(chances, runs, rng, workers)
-        return SizeDistribution.from_samples(found.sizes, self.wiring.units)
+            return run
 
-    def _exact(self, chances: np.ndarray) -> SizeDistribution | None:
-        if is_forest(self.wiring):
-            return tree_law(self.wiring, self.probability, chances)
-        if uncertainty(self.wiring, self.probability, chances) <= MOST_CHANCES:
-            return enumerate_independent(self.wiring, self.probability, chances)
-        if is_complete(self.wiring) and self._shared is not None and np.ptp(chances) == 0:
-            return complete_independent_law(self.wiring.units, self._shared, float(chances[0]))
-        return None
-
-    def sample(self, sources: Any, runs: int = 10_000, rng: Any = None, workers: int | None = 1) -> Sample:
-        """Run cascades; run r draws from a stream of its own, so the result depends on ``rng`` alone.
-
-        Args:
-            sources: ids, a bool mask [units], or activation probabilities as floats [units].
-            runs: how many.
-            rng: see :func:`sparsefire.randomness.entropy`.
-            workers: threads.
-        """
-        from sparsefire.cascades.simulate import independent_per_arc, independent_shared
-
-        start = read_sources(sources, self.wiring.units)
-        if runs < 1:
-            raise UserError("there must be runs.", came=f"runs={runs}", expected="1 or more")
-        key = np.uint64(randomness.integer(rng, "independent cascade"))
-        sizes, durations = np.empty(runs, np.int64), np.empty(runs, np.int64)
-        wiring, shared = self.wiring, self._shared
-        function, given = (
-            (independent_shared, shared) if shared is not None else (independent_per_arc, self._thresholds)
-        )
-
-        def block(first: int) -> None:
-            last = min(first + BLOCK, runs)
-            function(
-                wiring.starts, wiring.receivers, given, start.ids, start.chances, first, last - first, key,
-                sizes[first:last], durations[first:last],
+        def jump(first: int, count: int, key: np.uint64, record: Record) -> None:
+            independent_jumps(
+                wiring.starts, wiring.receivers, self._largest, self._shares, start.ids, start.chances, first, count,
+                key, record,
             )  # fmt: skip
 
-        firsts = range(0, runs, BLOCK)
-        with ThreadPoolExecutor(min(checked_workers(workers), len(firsts))) as pool:
-            list(pool.map(block, firsts))
-        return Sample(sizes, durations)
+        return jump
+
+    def _exact(self, chances: np.ndarray, hurry: bool) -> SizeDistribution | None:
+        if self._forest(hurry):
+            return self._tree(chances)
+        if uncertainty(self.wiring, self.probability, chances) <= MOST_CHANCES:
+            return enumerate_independent(self.wiring, self.probability, chances)
+        units, shared = self.wiring.units, self._shared
+        if shared is not None and np.ptp(chances) == 0 and (not hurry or units <= MOST_COMPLETE):
+            return complete_independent_law(units, shared, float(chances[0])) if is_complete(self.wiring) else None
+        return None
+
+    def _solvable(self, chances: np.ndarray) -> str:
+        found = uncertainty(self.wiring, self.probability, chances)
+        return (
+            "a forest, a complete graph of like units with one probability, or at most "
+            f"{MOST_CHANCES} uncertain arcs and sources (here {found:,})"
+        )
+
+    def _tree(self, chances: np.ndarray) -> SizeDistribution:
+        return tree_law(self.wiring, self.probability, chances)
+
+    def _tree_approximation(self, chances: np.ndarray) -> SizeDistribution:
+        from sparsefire.cascades.tree_approximation import tree_approximation
+
+        return tree_approximation(self.wiring, self.probability, chances)
+
+    def _cavity(self, chances: np.ndarray) -> np.ndarray:
+        from sparsefire.cascades.cavity import cavity_marginals
+
+        return cavity_marginals(self.wiring, self.probability, chances)
+
+    def _given_size(self, chances: np.ndarray, size: int, hurry: bool) -> np.ndarray | None:
+        if not self._forest(hurry):
+            return None
+        from sparsefire.cascades.conditional import marginals_given_size
+
+        return marginals_given_size(self.wiring, self.probability, chances, size)

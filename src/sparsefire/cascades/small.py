@@ -57,6 +57,43 @@ def enumerate_independent(wiring: Wiring, probability: Any, sources: Any) -> Siz
     return SizeDistribution.from_pmf(law, "enumeration")
 
 
+def enumerate_live(wiring: Wiring, weights: np.ndarray, sources: np.ndarray, most: int = 2**MOST) -> Any:
+    """Return the exact law of the linear threshold model on any tiny graph, or None beyond ``most`` patterns.
+
+    Every unit starts by itself, or listens to one in-neighbour, or to nobody: all combinations of that (the live edges
+    of Kempe, Kleinberg & Tardos 2003, doi:10.1145/956750.956769).
+
+    Args:
+        wiring: square.
+        weights: influence of every arc, float64 [arcs], in the order of the wiring's rows.
+        sources: that a unit is active by itself [n].
+        most: patterns.
+
+    >>> pair = Wiring.from_edges([0, 1], [1, 0])
+    >>> enumerate_live(pair, np.array([0.5, 1.0]), np.array([0.5, 0.0])).pmf.tolist()
+    [0.5, 0.25, 0.25]
+    """
+    turned = wiring.transpose
+    order = np.argsort(wiring.receivers, kind="stable")  # arcs by receiver, senders rising within
+    inward, picks, chances, starts = weights[order], [], [], [0]
+    for i in range(wiring.units):
+        row = slice(turned.starts[i], turned.starts[i + 1])
+        listens = (1 - sources[i]) * np.append(inward[row], max(0.0, 1 - inward[row].sum()))
+        who = np.append(turned.receivers[row], -1)
+        options = np.append(who, -2), np.append(listens, sources[i])
+        picks.append(options[0][options[1] > 1e-300])
+        chances.append(options[1][options[1] > 1e-300])
+        starts.append(starts[-1] + len(picks[-1]))
+    patterns = math.prod(len(row) for row in picks)
+    if patterns > most:
+        return None
+
+    from sparsefire.cascades._small_kernels import live_patterns
+
+    law = live_patterns(np.array(starts), np.concatenate(picks).astype(np.int64), np.concatenate(chances), patterns)
+    return SizeDistribution.from_pmf(law, "enumeration")
+
+
 def neighbour_responses(wiring: Wiring, cdf: Callable[[Any], Any]) -> list[np.ndarray]:
     """Return r_i(m) = F(m / k_i), m = 0 … k_i: Watts' response to the share of active in-neighbours.
 

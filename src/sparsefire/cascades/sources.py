@@ -31,6 +31,8 @@ class Sources:
 def read_sources(sources: Any, units: int) -> Sources:
     """Read ``sources=``: whole numbers are ids, bools a mask [units], floats activation probabilities [units].
 
+    None and an empty list name nobody.
+
     Raises:
         UserError: ids that do not exist or come twice, a mask or probabilities of another length, a probability outside
             [0, 1] or NaN.
@@ -40,7 +42,9 @@ def read_sources(sources: Any, units: int) -> Sources:
     >>> read_sources([0.5, 0.0, 0.1], 3).chances.tolist()
     [0.5, 0.1]
     """
-    given = np.atleast_1d(np.asarray(sources))
+    given = np.atleast_1d(np.asarray([] if sources is None else sources))
+    if given.shape == (0,):
+        return Sources(np.empty(0, np.int64), np.empty(0))
     if given.ndim != 1:
         raise UserError("sources are one list.", came=f"shape {given.shape}", expected="ids, or one value per unit")
     if given.dtype.kind == "b" or given.dtype.kind == "f":
@@ -55,7 +59,7 @@ def read_sources(sources: Any, units: int) -> Sources:
             raise UserError(f"the probability of unit {at} is none.", came=f"{given[at]}", expected="0 to 1")
         ids = np.flatnonzero(given > 0)
         return Sources(ids.astype(np.int64), given[ids].astype(np.float64))
-    if len(given) and given.dtype.kind not in "iu":
+    if given.dtype.kind not in "iu":
         raise UserError("sources are ids, a mask or probabilities.", came=str(given.dtype), expected="numbers or bools")
     ids = given.astype(np.int64)
     wrong = np.flatnonzero((ids < 0) | (ids >= units))

@@ -1,0 +1,229 @@
+"""What all cascade models share: one set of questions, and how each is answered."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+
+from sparsefire.cascades import sampling
+from sparsefire.cascades.distribution import SizeDistribution
+from sparsefire.cascades.forest import is_forest
+from sparsefire.cascades.sampling import Marginals, Runner, Sample
+from sparsefire.cascades.sources import Sources, read_sources
+from sparsefire.errors import UserError
+from sparsefire.wiring.graph import Wiring
+
+METHODS = ("auto", "exact", "tree", "tree-approximation", "mean-field", "monte-carlo")
+MOST_ON_TREES = 30_000  # units up to which ``auto`` takes the O(n²) recursion
+
+
+class CascadeModel(ABC):
+    """A progressive cascade on a wiring: units become active and stay so; who starts is ``sources=``.
+
+    Every method takes ``sources``: ids (whole numbers), a bool mask [n], activation probabilities (floats) [n], or None
+    for nobody but those that start by themselves.
+    """
+
+    wiring: Wiring
+    methods: ClassVar[tuple[str, ...]] = METHODS
+
+    def size_distribution(
+        self,
+        sources: Any = None,
+        method: str = "auto",
+        *,
+        runs: int = 100_000,
+        rng: Any = None,
+        workers: int | None = 1,
+    ) -> SizeDistribution:
+        """Return the law of the final number of active units.
+
+        Args:
+            sources: who starts, see the class.
+            method: ``"tree"``: exact recursion on forests, O(n²); ``"exact"``: that, a closed form (complete graphs and
+                stars of like units) or enumeration of a tiny graph; ``"tree-approximation"``: exact on a spanning
+                tree, the arcs left out folded into the sources; ``"mean-field"``: units taken as independent, each with
+                its cavity probability: good for means, wrong for tails; ``"monte-carlo"``; ``"auto"``: exact where
+                there is a way (on forests up to 30,000 units), else sampled. ``law.method`` says which it was.
+            runs, rng, workers: of the sampling; the result depends on ``rng`` and ``runs``, not on ``workers``.
+
+        Raises:
+            UserError: a method that this model or wiring does not allow.
+        """
+        self._check(method)
+        start = read_sources(sources, self.wiring.units)
+        chances = start.dense(self.wiring.units)
+        if method == "tree":
+            return self._tree(chances)
+        if method == "tree-approximation":
+            return self._tree_approximation(chances)
+        if method == "mean-field":
+            from sparsefire.cascades.independent_units import independent_units_law
+
+            return independent_units_law(self._cavity(chances))
+        if method != "monte-carlo":
+            law = self._exact(chances, hurry=method == "auto")
+            if law is not None:
+                return law
+            if method == "exact":
+                raise self._no_exact(chances)
+        units = self.wiring.units
+        counts = sampling.histogram(self._runner(start), units, runs, rng, workers)
+        return SizeDistribution.from_counts(counts, "monte-carlo")
+
+    def sample(
+        self, sources: Any = None, runs: int = 10_000, rng: Any = None, workers: int | None = 1, *, who: bool = False
+    ) -> Sample:
+        """Run cascades; run r draws from a stream of its own, so it depends on ``rng`` and r alone.
+
+        Args:
+            sources: who starts, see the class.
+            runs: how many.
+            rng: see :func:`sparsefire.randomness.entropy`.
+            workers: threads.
+            who: also record who activated whom (``.activations``; as many entries as there are active units).
+        """
+        return sampling.sample(self._runner(read_sources(sources, self.wiring.units)), runs, rng, workers, who=who)
+
+    def marginals(
+        self,
+        sources: Any = None,
+        method: str = "auto",
+        *,
+        runs: int = 100_000,
+        rng: Any = None,
+        workers: int | None = 1,
+    ) -> Marginals:
+        """Return P(unit is active in the end) for every unit.
+
+        Args:
+            sources: who starts, see the class.
+            method: ``"tree"`` or ``"exact"``: exact on forests; ``"mean-field"``: the cavity (belief propagation)
+                probabilities, exact on forests and too high where there are short loops; ``"monte-carlo"``; ``"auto"``:
+                exact on forests, else sampled.
+            runs, rng, workers: of the sampling.
+        """
+        self._check(method)
+        start = read_sources(sources, self.wiring.units)
+        if method == "tree-approximation":
+            raise UserError(
+                "the tree approximation gives the law of the size alone.",
+                came=repr(method),
+                expected="auto, tree, mean-field or monte-carlo",
+            )
+        forest = is_forest(self.wiring)
+        if method in ("tree", "exact") and not forest:
+            raise UserError(
+                "marginals are exact on forests only.",
+                came=repr(self.wiring),
+                expected="a wiring without cycles",
+                attempt='method="monte-carlo"',
+            )
+        if method == "mean-field" or (forest and method != "monte-carlo"):
+            return Marginals(self._cavity(start.dense(self.wiring.units)), "tree" if forest else "mean-field")
+        units = self.wiring.units
+        counts, kept = sampling.counts(self._runner(start), units, runs, rng, workers)
+        return Marginals(counts / kept, "monte-carlo", kept)
+
+    def marginals_given_size(
+        self,
+        size: int,
+        sources: Any = None,
+        method: str = "auto",
+        *,
+        runs: int = 100_000,
+        rng: Any = None,
+        workers: int | None = 1,
+    ) -> Marginals:
+        """Return P(unit is active | ``size`` units are) for every unit.
+
+        Args:
+            size: in 0 … n.
+            sources: who starts, see the class.
+            method: ``"tree"`` or ``"exact"`` (where the model has a recursion), ``"monte-carlo"``: from the runs that
+                end with this size, or ``"auto"``.
+            runs, rng, workers: of the sampling.
+
+        Raises:
+            UserError: an impossible size, or one that no run ended with.
+        """
+        self._check(method)
+        units = self.wiring.units
+        if isinstance(size, bool) or not isinstance(size, int | np.integer) or not 0 <= size <= units:
+            raise UserError("there is no such size.", came=f"size={size!r}", expected=f"0 to {units}")
+        start = read_sources(sources, units)
+        if method not in ("auto", "tree", "exact", "monte-carlo"):
+            raise UserError(
+                "what is known given the size is exact or sampled.",
+                came=repr(method),
+                expected="auto, tree, exact or monte-carlo",
+            )
+        if method != "monte-carlo":
+            found = self._given_size(start.dense(units), int(size), hurry=method == "auto")
+            if found is not None:
+                return Marginals(found, "tree")
+            if method != "auto":
+                raise UserError(
+                    "there is no recursion for this.",
+                    came=f"{type(self).__name__} on {self.wiring}",
+                    expected="independent cascades on a forest",
+                    attempt='method="monte-carlo"',
+                )
+        counts, kept = sampling.counts(self._runner(start), units, runs, rng, workers, int(size))
+        if not kept:
+            raise UserError(
+                f"no run ended with {size} active units.",
+                came=f"0 of {runs:,} runs",
+                expected="a size that occurs",
+                attempt=f"runs={10 * runs}",
+            )
+        return Marginals(counts / kept, "monte-carlo", kept)
+
+    def _check(self, method: str) -> None:
+        if method not in METHODS:
+            raise UserError(
+                f"there is no method {method!r}.", came=repr(method), expected=f"one of {', '.join(self.methods)}"
+            )
+        if method not in self.methods:
+            raise UserError(
+                f"{type(self).__name__} has no {method}.",
+                came=repr(method),
+                expected=f"one of {', '.join(self.methods)}",
+            )
+
+    def _forest(self, hurry: bool) -> bool:
+        return (not hurry or self.wiring.units <= MOST_ON_TREES) and is_forest(self.wiring)
+
+    def _no_exact(self, chances: np.ndarray) -> UserError:
+        return UserError(
+            "this cascade has no exact solution here.",
+            came=f"{type(self).__name__} on {self.wiring}",
+            expected=self._solvable(chances),
+            attempt='method="monte-carlo"',
+        )
+
+    @abstractmethod
+    def _runner(self, start: Sources) -> Runner:
+        """Return what runs a block of cascades."""
+
+    @abstractmethod
+    def _exact(self, chances: np.ndarray, hurry: bool) -> SizeDistribution | None:
+        """Return the exact law if there is a way; ``hurry`` leaves out what takes minutes."""
+
+    @abstractmethod
+    def _solvable(self, chances: np.ndarray) -> str:
+        """Return where there is a way, in words."""
+
+    def _tree(self, chances: np.ndarray) -> SizeDistribution:
+        raise NotImplementedError
+
+    def _tree_approximation(self, chances: np.ndarray) -> SizeDistribution:
+        raise NotImplementedError
+
+    def _cavity(self, chances: np.ndarray) -> np.ndarray:
+        raise NotImplementedError
+
+    def _given_size(self, chances: np.ndarray, size: int, hurry: bool) -> np.ndarray | None:
+        return None

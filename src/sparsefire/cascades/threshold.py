@@ -1,0 +1,228 @@
+"""Threshold cascades: a unit becomes active when enough of its in-neighbours are (Watts, bootstrap percolation)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+
+from sparsefire.cascades.closed_forms import complete_law, is_complete
+from sparsefire.cascades.distribution import SizeDistribution
+from sparsefire.cascades.model import METHODS, CascadeModel
+from sparsefire.cascades.sampling import Record, Runner
+from sparsefire.cascades.small import enumerate_thresholds
+from sparsefire.cascades.sources import Sources
+from sparsefire.errors import UserError
+from sparsefire.wiring.graph import Wiring
+
+MOST_PATTERNS = 2**16  # combinations of thresholds that are enumerated
+ROUNDING = 1e-12  # loads that miss a threshold by this share of it reach it
+MOST_COMPLETE = 1000  # units of a complete graph up to which ``auto`` takes the O(n³) chain
+CELLS = 4_000_000  # thresholds drawn at once
+
+
+@dataclass(frozen=True)
+class Threshold(CascadeModel):
+    """A unit becomes active when the load that its active in-neighbours put on it reaches its threshold.
+
+    Watts 2002, doi:10.1073/pnas.082090499; Burkholz, Garas & Schweitzer 2016, arXiv:1503.00925 (diversification);
+    bootstrap percolation: ``load=1.0`` and whole thresholds.
+
+    Args:
+        wiring: square.
+        thresholds: a number, one per unit [n], or a frozen law of ``scipy.stats`` from which every unit draws its own
+            in every run. A unit whose threshold is 0 or less is active from the start.
+        load: ``"exposure"``: every active in-neighbour of unit i puts 1 / in-degree(i) on it, so the load is the share
+            of active in-neighbours; ``"damage"``: unit j puts 1 / out-degree(j) on each of its receivers; or the loads
+            themselves, 0 or more, one number or one per edge in the order in which edges were given.
+
+    Raises:
+        UserError: thresholds that are NaN or of another length, loads that are negative or not finite.
+
+    >>> ring = Wiring.from_edges([0, 1, 2, 3], [1, 2, 3, 0], directed=False)
+    >>> Threshold(ring, 0.5).sample([0], runs=1).sizes.tolist()
+    [4]
+    >>> from scipy import stats
+    >>> path = Wiring.from_edges([0, 1, 2, 3], [1, 2, 3, 4], directed=False)
+    >>> Threshold(path, stats.norm(0.4, 0.25)).size_distribution().pmf.round(6).tolist()
+    [0.754432, 0.03798, 0.054454, 0.059144, 0.001439, 0.09255]
+    """
+
+    wiring: Wiring
+    thresholds: Any
+    load: Any = "exposure"
+
+    methods: ClassVar[tuple[str, ...]] = tuple(m for m in METHODS if m != "tree-approximation")
+
+    def __post_init__(self) -> None:
+        units = self.wiring.units
+        if units < 1:
+            raise UserError("a cascade needs units.", came=repr(self.wiring))
+        if not _is_law(self.thresholds):
+            given = np.asarray(self.thresholds, dtype=np.float64)
+            if given.ndim and given.shape != (units,):
+                raise UserError(
+                    "thresholds are one number, one per unit, or a law.",
+                    came=f"shape {given.shape}",
+                    expected=f"[{units:,}]",
+                )
+            if np.isnan(given).any():
+                at = int(np.flatnonzero(np.isnan(given.ravel()))[0])
+                raise UserError(f"the threshold of unit {at} is no number.", came="nan", expected="a number")
+        if isinstance(self.load, str):
+            if self.load not in ("exposure", "damage"):
+                raise UserError(
+                    f"there is no load {self.load!r}.", came=repr(self.load), expected='"exposure", "damage" or numbers'
+                )
+            return
+        loads = np.asarray(self.load, dtype=np.float64)
+        wrong = np.flatnonzero(~((loads.ravel() >= 0) & np.isfinite(loads.ravel())))
+        if len(wrong):
+            at = int(wrong[0])
+            where = f" of edge {at}" if loads.ndim else ""
+            raise UserError(f"the load{where} is none.", came=f"{loads.ravel()[at]}", expected="0 or more, finite")
+        self.wiring.per_arc(loads, "load")
+
+    @cached_property
+    def _step(self) -> np.ndarray | None:
+        """Load per active in-neighbour [n], if all those of a unit put the same on it; else None."""
+        if isinstance(self.load, str):
+            if self.load == "exposure":
+                return 1.0 / np.maximum(self.wiring.in_degrees, 1)
+            degrees = self.wiring.out_degrees[self.wiring.out_degrees > 0]
+            return np.full(self.wiring.units, 1.0 / degrees[0]) if len(degrees) and np.ptp(degrees) == 0 else None
+        loads = np.asarray(self.load, dtype=np.float64)
+        return np.full(self.wiring.units, loads.flat[0]) if loads.size and np.ptp(loads) == 0 else None
+
+    @cached_property
+    def _loads(self) -> np.ndarray:
+        if isinstance(self.load, str):
+            if self.load == "damage":
+                return 1.0 / self.wiring.out_degrees[self.wiring.senders]
+            return (1.0 / np.maximum(self.wiring.in_degrees, 1))[self.wiring.receivers]
+        return self.wiring.per_arc(self.load, "load")
+
+    @cached_property
+    def _needs(self) -> np.ndarray:
+        """Active in-neighbours that each unit needs where thresholds are given, int32 [n]."""
+        theta = np.broadcast_to(np.asarray(self.thresholds, dtype=np.float64), (self.wiring.units,))
+        step = np.asarray(self._step)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            needs = np.ceil(theta * (1 - ROUNDING) / step)
+        needs = np.where(theta <= 0, 0.0, np.where(step > 0, needs, np.inf))
+        return np.minimum(needs, 2.0**31 - 1).astype(np.int32)
+
+    def responses(self) -> list[np.ndarray]:
+        """Return P(threshold of unit i ≤ load of m active in-neighbours), m = 0 … in-degree, one array per unit.
+
+        Raises:
+            UserError: in-neighbours that put different loads on a unit: then their number is not enough.
+        """
+        if self._step is None:
+            raise UserError(
+                "the number of active in-neighbours does not tell the load.",
+                came=f"load={self.load!r}" if isinstance(self.load, str) else "loads that differ",
+                expected='load="exposure", or one load for all',
+                attempt='method="monte-carlo"',
+            )
+        if not _is_law(self.thresholds):
+            degrees = self.wiring.in_degrees
+            return [(np.arange(k + 1) >= need).astype(np.float64) for k, need in zip(degrees, self._needs, strict=True)]
+        known: dict[tuple[int, float], np.ndarray] = {}
+        for k, step in zip(self.wiring.in_degrees.tolist(), self._step.tolist(), strict=True):
+            if (k, step) not in known:
+                known[k, step] = np.asarray(self.thresholds.cdf(np.arange(k + 1) * step), dtype=np.float64)
+                if self.load == "exposure" and k:
+                    known[k, step][-1] = self.thresholds.cdf(1.0)
+        return [known[key] for key in zip(self.wiring.in_degrees.tolist(), self._step.tolist(), strict=True)]
+
+    def _runner(self, start: Sources) -> Runner:
+        from sparsefire.cascades.simulate_thresholds import GIVEN, TABLE, counted, loaded
+
+        wiring, law = self.wiring, _is_law(self.thresholds)
+        if self._step is not None:
+            degrees, none = wiring.in_degrees.astype(np.int32), np.empty(0, np.int64)
+            if law:
+                rows, table = _packed(self.responses())
+                kind, needs, eager = TABLE, none.astype(np.int32), np.flatnonzero(table[rows] > 0)
+            else:
+                rows, table, kind, needs = none, np.empty(0), GIVEN, self._needs
+                eager = np.flatnonzero(needs <= 0)
+
+            def count(first: int, runs: int, key: np.uint64, record: Record) -> None:
+                counted(
+                    wiring.starts, wiring.receivers, kind, degrees, needs, rows, table, eager, start.ids, start.chances,
+                    first, runs, key, record,
+                )  # fmt: skip
+
+            return count
+
+        def load(first: int, runs: int, key: np.uint64, record: Record) -> None:
+            few = max(1, CELLS // wiring.units) if law else runs
+            for low in range(0, runs, few):
+                part = slice(low, min(low + few, runs))
+                loaded(
+                    wiring.starts, wiring.receivers, self._loads, self._drawn(first + low, part.stop - low, key),
+                    start.ids, start.chances, first + low, part.stop - low, key, record.part(part),
+                )  # fmt: skip
+
+        return load
+
+    def _drawn(self, first: int, runs: int, key: np.uint64) -> np.ndarray:
+        """Return thresholds [runs, n], or [1, n] where they are given; those of a run depend on its number alone."""
+        if not _is_law(self.thresholds):
+            theta = np.broadcast_to(np.asarray(self.thresholds, dtype=np.float64), (1, self.wiring.units))
+            return theta * (1 - ROUNDING * np.sign(theta))
+        from sparsefire.cascades.simulate import uniforms
+
+        return np.asarray(self.thresholds.ppf(uniforms(self.wiring.units, first, runs, key)), dtype=np.float64)
+
+    def _responses_from(self, chances: np.ndarray) -> list[np.ndarray]:
+        return [p + (1 - p) * r for p, r in zip(chances, self.responses(), strict=True)]
+
+    def _exact(self, chances: np.ndarray, hurry: bool) -> SizeDistribution | None:
+        if self._step is None:
+            return None
+        alike = np.ptp(chances) == 0 and (_is_law(self.thresholds) or np.ndim(self.thresholds) == 0)
+        if alike and is_complete(self.wiring) and (not hurry or self.wiring.units <= MOST_COMPLETE):
+            return complete_law(chances[0] + (1 - chances[0]) * self.responses()[0])
+        if self._forest(hurry):
+            return self._tree(chances)
+        if np.prod(self.wiring.in_degrees + 2.0) > MOST_PATTERNS:
+            return None
+        return enumerate_thresholds(self.wiring, self._responses_from(chances))
+
+    def _solvable(self, chances: np.ndarray) -> str:
+        return (
+            "in-neighbours that put the same load on a unit, and a forest, a complete graph of like units or at most "
+            f"{MOST_PATTERNS:,} combinations of thresholds"
+        )
+
+    def _tree(self, chances: np.ndarray) -> SizeDistribution:
+        from sparsefire.cascades.threshold_tree import threshold_tree_law
+
+        return threshold_tree_law(self.wiring, self._responses_from(chances))
+
+    def _cavity(self, chances: np.ndarray) -> np.ndarray:
+        from sparsefire.cascades.mean_field import cavity_marginals
+
+        return cavity_marginals(self.wiring, self._responses_from(chances))
+
+
+def _is_law(thresholds: Any) -> bool:
+    return hasattr(thresholds, "cdf") and hasattr(thresholds, "ppf")
+
+
+def _packed(responses: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return where the row of every unit begins in one table that holds each different row once."""
+    begin: dict[int, int] = {}
+    rows, table, length = np.empty(len(responses), np.int64), [], 0
+    for i, row in enumerate(responses):
+        if id(row) not in begin:
+            begin[id(row)] = length
+            table.append(row)
+            length += len(row)
+        rows[i] = begin[id(row)]
+    return rows, np.concatenate(table)

@@ -1,0 +1,140 @@
+"""Oracles: the checked laws on five and six units, enumeration, a plain simulator, percolation on a line."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from sparsefire import UserError
+from sparsefire.cascades.threshold import Threshold
+from sparsefire.randomness import stream
+from sparsefire.wiring import Wiring, erdos_renyi
+
+PATH = Wiring.from_edges([0, 1, 2, 3], [1, 2, 3, 4], directed=False)
+STAR = Wiring.from_edges([0] * 5, [1, 2, 3, 4, 5], directed=False)
+COMPLETE = Wiring.from_edges(*np.array([(u, v) for u in range(6) for v in range(6) if u != v]).T)
+LAW = stats.norm(0.4, 0.25)
+
+
+def spread(wiring: Wiring, thresholds: np.ndarray, loads: np.ndarray, sources: np.ndarray) -> np.ndarray:
+    """Return who is active in the end, step by step over dense arrays."""
+    active = sources | (thresholds <= 0)
+    while True:
+        load = np.bincount(wiring.receivers, loads * active[wiring.senders], wiring.units)
+        now = active | (load >= thresholds - 1e-9)
+        if np.array_equal(now, active):
+            return active
+        active = now
+
+
+@pytest.mark.parametrize(
+    ("wiring", "law", "method"),
+    [
+        (PATH, [0.75443216, 0.03798033, 0.05445434, 0.05914425, 0.00143929, 0.09254965], "tree"),
+        (
+            STAR,
+            [0.713089810, 0.172364176, 0.0126792060, 0.000311860450, 0.0000561021520, 0.00364170653, 0.0978571386],
+            "tree",
+        ),
+        (
+            COMPLETE,
+            [0.71308981, 0.09998980, 0.01895258, 0.00439491, 0.00200932, 0.00452407, 0.15703951],
+            "complete graph",
+        ),
+    ],
+    ids=["path", "star", "complete"],
+)
+def test_known_laws(wiring: Wiring, law: list[float], method: str) -> None:
+    model = Threshold(wiring, LAW)
+    found = model.size_distribution()
+    assert found.method == method
+    np.testing.assert_allclose(found.pmf, law, atol=1e-8)
+    sampled = model.size_distribution(method="monte-carlo", runs=200_000, rng=1).pmf
+    assert np.all(np.abs(sampled - law) < 4 * np.sqrt(np.array(law) / 200_000) + 1e-8)
+
+
+@pytest.mark.parametrize("load", ["exposure", "damage", "numbers"])
+@pytest.mark.parametrize("fixed", [True, False])
+def test_runs_agree_with_a_plain_simulator(load: str, fixed: bool) -> None:
+    graph = erdos_renyi(60, 0.08, directed=True, rng=3)
+    draws = stream(4, "test")
+    loads = {
+        "exposure": 1 / graph.in_degrees[graph.receivers],
+        "damage": 1 / graph.out_degrees[graph.senders],
+        "numbers": draws.random(graph.arcs),
+    }[load]
+    given = loads[np.argsort(graph.given)] if load == "numbers" else load
+    sources = np.zeros(60, bool)
+    sources[:3] = True
+    if fixed:
+        thresholds = draws.random(60) * 0.9
+        model = Threshold(graph, thresholds, load=given)
+        expected = spread(graph, thresholds, loads, sources).sum()
+        assert model.sample(sources, 3, rng=0).sizes.tolist() == [expected] * 3
+        assert 3 < expected < 60
+        return
+    model = Threshold(graph, LAW, load=given)
+    plain = [spread(graph, LAW.rvs(60, random_state=draws), loads, sources).sum() for _ in range(3000)]
+    ours = model.sample(sources, 3000, rng=0).sizes
+    assert stats.ks_2samp(plain, ours).pvalue > 1e-3
+
+
+def test_exposure_and_damage_are_one_on_regular_graphs() -> None:
+    ring = Wiring.from_edges(np.arange(9), (np.arange(9) + 1) % 9, directed=False)
+    one, two = Threshold(ring, LAW), Threshold(ring, LAW, load="damage")
+    np.testing.assert_array_equal(one.sample(rng=0).sizes, two.sample(rng=0).sizes)
+
+
+def test_bootstrap_percolation_counts_active_neighbours() -> None:
+    grid = np.arange(36).reshape(6, 6)
+    edges = np.concatenate([np.stack([grid[:, :-1].ravel(), grid[:, 1:].ravel()]),
+                            np.stack([grid[:-1].ravel(), grid[1:].ravel()])], axis=1)  # fmt: skip
+    lattice = Wiring.from_edges(*edges, directed=False)
+    two = Threshold(lattice, 2.0, load=1.0)
+    assert two.sample(np.diag(grid), 1).sizes.tolist() == [36]  # a diagonal fills the square
+    assert two.sample(grid[0], 1).sizes.tolist() == [6]  # a row does not
+
+
+def test_shares_that_equal_the_threshold_are_enough() -> None:
+    star = Wiring.from_edges(np.arange(1, 11), np.zeros(10, int))
+    for k in range(1, 11):
+        model = Threshold(star, np.append(k / 10, np.ones(10)))
+        assert model.sample(np.arange(1, k + 1), 1).sizes[0] == k + 1
+        if k > 1:
+            assert model.sample(np.arange(1, k), 1).sizes[0] == k - 1
+
+
+def test_sources_and_lonely_units() -> None:
+    pair = Wiring.from_edges([0], [1], units=3)
+    assert Threshold(pair, [0.5, 0.5, 0.0]).sample(None, 2).sizes.tolist() == [1, 1]
+    assert Threshold(pair, 0.5).sample([0, 2], 2).sizes.tolist() == [3, 3]
+    assert Threshold(pair, np.inf).sample([0], 2).sizes.tolist() == [1, 1]
+    assert Threshold(pair, -1.0).sample(None, 1).sizes.tolist() == [3]
+    law = Threshold(pair, stats.uniform(0, 2)).size_distribution([0.5, 0.0, 0.0], "exact")
+    np.testing.assert_allclose(law.pmf, [0.5, 0.25, 0.25, 0.0], atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "load", "named"),
+    [
+        ([0.1, np.nan, 0.1, 0.1, 0.1], "exposure", "unit 1"),
+        ([0.1, 0.1], "exposure", "one per unit"),
+        (0.1, "weighted", "no load"),
+        (0.1, -1.0, "the load"),
+        (0.1, [1, 1, -2, 1], "edge 2"),
+        (0.1, [1, np.inf, 2, 1], "edge 1"),
+        (0.1, [1, 1], "one per edge"),
+    ],
+)
+def test_what_is_no_threshold_or_load_is_refused(thresholds: object, load: object, named: str) -> None:
+    with pytest.raises(UserError, match=named):
+        Threshold(PATH, thresholds, load=load)
+
+
+def test_methods_that_need_counts_say_so() -> None:
+    model = Threshold(PATH, LAW, load="damage")
+    for method in ("tree", "mean-field"):
+        with pytest.raises(UserError, match="number of active in-neighbours"):
+            model.size_distribution(method=method)
+    assert model.size_distribution(runs=100, rng=0).method == "monte-carlo"
