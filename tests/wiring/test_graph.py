@@ -107,6 +107,8 @@ def test_other_errors() -> None:
         Wiring.from_edges([0], [1], units=2, shape=(2, 2))
     with pytest.raises(UserError, match="no one number"):
         _ = Wiring.from_edges([0], [1], shape=(1, 2)).units
+    with pytest.raises(UserError, match="two layers"):
+        _ = Wiring.from_edges([0], [1], shape=(2, 2)).units
     with pytest.raises(UserError, match="no sparse"):
         Wiring.from_scipy(np.eye(3))
     with pytest.raises(UserError, match="one per edge"):

@@ -15,6 +15,7 @@ from sparsefire.wiring.nulls import (
     degree_preserving_rewiring,
     density_matched,
     edge_list,
+    like,
     shuffle_weights,
     undirected,
 )
@@ -29,7 +30,7 @@ def arcs(wiring: Wiring) -> tuple[tuple[int, int], ...]:
 def weighted(wiring: Wiring) -> Wiring:
     tails, heads, _ = edge_list(wiring)
     weights = np.arange(1.0, len(tails) + 1)
-    return Wiring.from_edges(tails, heads, weights, shape=wiring.shape, directed=not undirected(wiring))
+    return like(wiring, tails, heads, weights)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +61,7 @@ def test_rewiring_keeps_degrees_and_makes_no_loops_or_parallels(wiring: Wiring) 
 
 def test_rewired_wirings_are_uniform() -> None:
     ring = Wiring.from_edges([0, 1, 2, 3, 4], [1, 2, 3, 4, 0], directed=False)
-    layered = Wiring.from_edges([0, 0, 1, 1, 2, 2], [0, 1, 1, 2, 2, 0], shape=(3, 4))
+    layered = Wiring.from_edges([0, 0, 1, 1, 2, 2], [0, 1, 1, 2, 2, 0], shape=(3, 3))
     cycle = Wiring.from_edges([0, 1, 2, 3], [1, 2, 3, 0])
     # cycles of five 4!/2; complements of permutations of three; derangements of four: 9
     for wiring, kinds in ((ring, 12), (layered, 6), (cycle, 9)):
@@ -114,3 +115,17 @@ def test_wrong_swaps() -> None:
         degree_preserving_rewiring(fixed_arcs(4, 4, rng=0), -1)
     assert "-1" in caught.value.came
     assert degree_preserving_rewiring(Wiring.from_edges([0], [1]), rng=0).arcs == 1
+
+
+def test_two_layers_of_one_size_stay_two_layers() -> None:
+    layered = fixed_arcs((6, 6), 20, rng=0)
+    assert not layered.square
+    met = [0, 0, 0]
+    for rng in range(40):
+        for k, other in enumerate(
+            (degree_preserving_rewiring(layered, rng=rng), density_matched(layered, rng=rng),
+             shuffle_weights(layered, rng=rng))
+        ):  # fmt: skip
+            assert not other.square
+            met[k] += int((other.senders == other.receivers).sum())
+    assert min(met) > 0  # unit 3 of one layer may act on unit 3 of the other

@@ -66,7 +66,9 @@ def configuration(
         heads = generator.permutation(np.repeat(np.arange(shape[1]), receivers))
     if simple:
         _repair(tails, heads, shape[1], directed, square, generator)
-    return Wiring.from_edges(tails, heads, shape=shape, directed=directed)
+    if square:
+        return Wiring.from_edges(tails, heads, units=shape[0], directed=directed)
+    return Wiring.from_edges(tails, heads, shape=shape)
 
 
 def random_regular(units: int, degree: int, *, rng: Any = None) -> Wiring:

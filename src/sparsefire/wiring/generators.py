@@ -70,7 +70,9 @@ def _placed(
         raise UserError("two layers are directed.", came="directed=False")
     places = distinct(pairs(senders, receivers, square, directed), count, generator)
     tails, heads = ends(places, senders, receivers, square, directed)
-    return Wiring.from_edges(tails, heads, shape=(senders, receivers), directed=directed)
+    if square:
+        return Wiring.from_edges(tails, heads, units=senders, directed=directed)
+    return Wiring.from_edges(tails, heads, shape=(senders, receivers))
 
 
 def fixed_fan_in(units: Units, fan_in: Any, *, rng: Any = None) -> Wiring:
@@ -104,7 +106,10 @@ def fixed_fan_in(units: Units, fan_in: Any, *, rng: Any = None) -> Wiring:
 
     wanted = wanted.astype(np.int64)
     tails = compiled.choose(senders, wanted, square, key(rng, "fixed_fan_in"))
-    return Wiring.from_edges(tails, np.repeat(np.arange(receivers), wanted), shape=(senders, receivers))
+    heads = np.repeat(np.arange(receivers), wanted)
+    if square:
+        return Wiring.from_edges(tails, heads, units=senders)
+    return Wiring.from_edges(tails, heads, shape=(senders, receivers))
 
 
 def lognormal_fan_in(units: Units, mean: float, sigma: float = 1.0, *, rng: Any = None) -> Wiring:

@@ -30,6 +30,7 @@ class Wiring:
             two arcs.
         edges: how many edges were given.
         labels: names of the units of a square wiring, or ``()``.
+        layered: whether senders and receivers are two layers, also where both have as many units.
 
     >>> wiring = Wiring.from_edges([0, 0, 1], [1, 2, 2])
     >>> wiring
@@ -45,6 +46,7 @@ class Wiring:
     given: np.ndarray
     edges: int
     labels: tuple[str, ...] = ()
+    layered: bool = False
 
     @staticmethod
     def from_edges(
@@ -63,7 +65,7 @@ class Wiring:
             senders, receivers: ids counted from 0 [edges], whole numbers.
             weights: finite numbers [edges], or None for ones.
             units: how many units there are; by default the largest id and one.
-            shape: numbers of senders and receivers, for two layers, in place of ``units``.
+            shape: numbers of senders and receivers, in place of ``units``: then they are two layers.
             directed: False makes two arcs of every edge (a loop stays one); they share the edge's weight, and what is
                 given per edge later, but are tried independently.
             labels: names of the units.
@@ -84,6 +86,7 @@ class Wiring:
             )
         if units is not None and shape is not None:
             raise UserError("units and shape are two ways to say one thing.", expected="one of them")
+        layered = shape is not None
         if shape is None:
             found = int(max(tails.max(initial=-1), heads.max(initial=-1))) + 1
             if units is None and not found:
@@ -95,18 +98,18 @@ class Wiring:
         _within(heads, shape[1], "receivers")
         edges, values, number = len(tails), _weights(weights, len(tails)), None
         names = tuple(str(label) for label in labels)
-        if names and (len(names) != shape[0] or shape[0] != shape[1]):
+        if names and (layered or len(names) != shape[0]):
             raise UserError(
                 "labels name the units of a square wiring.", came=f"{len(names):,} for {shape}", expected="one each"
             )
         if not directed:
-            if shape[0] != shape[1]:
+            if layered:
                 raise UserError("two layers are directed.", came=f"directed=False, shape={shape}")
             back = np.flatnonzero(tails != heads)
             number = np.concatenate([np.arange(edges), back])
             tails, heads = np.concatenate([tails, heads[back]]), np.concatenate([heads, tails[back]])
             values = None if values is None else np.concatenate([values, values[back]])
-        return _compressed(tails, heads, values, shape, number, edges, names)
+        return _compressed(tails, heads, values, shape, number, edges, names, layered)
 
     def __repr__(self) -> str:
         size = f"{self.units:,} units" if self.square else f"{self.shape[0]:,} → {self.shape[1]:,} units"
@@ -115,7 +118,7 @@ class Wiring:
     @property
     def square(self) -> bool:
         """Return whether senders and receivers are the same units."""
-        return self.shape[0] == self.shape[1]
+        return not self.layered
 
     @property
     def units(self) -> int:
@@ -164,6 +167,7 @@ class Wiring:
             self.given[order],
             self.edges,
             self.labels,
+            self.layered,
         )
         turned.__dict__["transpose"] = self
         return turned
@@ -199,6 +203,8 @@ class Wiring:
     def from_scipy(matrix: Any) -> Wiring:
         """Make a wiring from a sparse matrix or array [senders, receivers]; stored entries are arcs, zeros too.
 
+        As many rows as columns make one set of units, any other shape two layers.
+
         >>> Wiring.from_scipy(sparse.eye_array(3, k=1))
         Wiring(3 units, 2 arcs)
         """
@@ -207,6 +213,9 @@ class Wiring:
         entries = matrix.tocoo()
         if entries.ndim != 2:
             raise UserError("a matrix of arcs has two axes.", came=f"shape {entries.shape}")
+        rows, columns = entries.shape
+        if rows == columns:
+            return Wiring.from_edges(entries.row, entries.col, entries.data, units=rows)
         return Wiring.from_edges(entries.row, entries.col, entries.data, shape=entries.shape)
 
 
@@ -218,13 +227,14 @@ def _compressed(
     given: np.ndarray | None,
     edges: int,
     labels: tuple[str, ...],
+    layered: bool,
 ) -> Wiring:
     from sparsefire.wiring import compiled  # late: it loads numba
 
     starts, receivers, order = compiled.rows(tails, heads, *shape)
     values = np.ones(len(order)) if weights is None else weights[order]
     number = order if given is None else given[order]
-    return _frozen(starts, receivers, values, shape, number, edges, labels)
+    return _frozen(starts, receivers, values, shape, number, edges, labels, layered)
 
 
 def _frozen(
@@ -235,10 +245,11 @@ def _frozen(
     given: np.ndarray,
     edges: int,
     labels: tuple[str, ...],
+    layered: bool,
 ) -> Wiring:
     for part in (starts, receivers, weights, given):
         part.setflags(write=False)
-    return Wiring(starts, receivers, weights, shape, given, edges, labels)
+    return Wiring(starts, receivers, weights, shape, given, edges, labels, layered)
 
 
 def _ids(values: Any, name: str) -> np.ndarray:

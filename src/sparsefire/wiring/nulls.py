@@ -46,7 +46,7 @@ def degree_preserving_rewiring(wiring: Wiring, swaps: float = 10.0, *, rng: Any 
     proposals = round(float(swaps) * len(tails)) if len(tails) > 1 else 0
     none = np.empty(0, np.int64)
     compiled.swap(tails, heads, wiring.shape[1], directed, wiring.square, proposals, none, key(rng, "rewiring"))
-    return Wiring.from_edges(tails, heads, weights, shape=wiring.shape, directed=directed, labels=wiring.labels)
+    return like(wiring, tails, heads, weights)
 
 
 def density_matched(wiring: Wiring, *, rng: Any = None) -> Wiring:
@@ -61,7 +61,7 @@ def density_matched(wiring: Wiring, *, rng: Any = None) -> Wiring:
     found = fixed_arcs(units, wiring.edges, directed=directed, rng=generator)
     tails, heads, _ = edge_list(found)
     weights = generator.permutation(edge_list(wiring)[2])
-    return Wiring.from_edges(tails, heads, weights, shape=wiring.shape, directed=directed, labels=wiring.labels)
+    return like(wiring, tails, heads, weights)
 
 
 def shuffle_weights(wiring: Wiring, *, rng: Any = None) -> Wiring:
@@ -72,14 +72,19 @@ def shuffle_weights(wiring: Wiring, *, rng: Any = None) -> Wiring:
     [1.0, 2.0, 3.0]
     """
     tails, heads, weights = edge_list(wiring)
-    return Wiring.from_edges(
-        tails,
-        heads,
-        stream(rng, "shuffle_weights").permutation(weights),
-        shape=wiring.shape,
-        directed=not undirected(wiring),
-        labels=wiring.labels,
-    )
+    return like(wiring, tails, heads, stream(rng, "shuffle_weights").permutation(weights))
+
+
+def like(wiring: Wiring, tails: np.ndarray, heads: np.ndarray, weights: np.ndarray) -> Wiring:
+    """Return a wiring of other edges between the same units, directed or not as the given one.
+
+    >>> like(Wiring.from_edges([0], [1]), [1], [0], [2.0]).weights.tolist()
+    [2.0]
+    """
+    if not wiring.square:
+        return Wiring.from_edges(tails, heads, weights, shape=wiring.shape)
+    both = undirected(wiring)
+    return Wiring.from_edges(tails, heads, weights, units=wiring.units, directed=not both, labels=wiring.labels)
 
 
 def undirected(wiring: Wiring) -> bool:
