@@ -18,7 +18,7 @@ def requirements(name: str) -> set[str]:
     from packaging.requirements import Requirement
 
     seen: set[str] = set()
-    todo = [(name, frozenset({"test", "dev"}))]
+    todo = [(name, frozenset({"bench", "cascades", "dev", "test"}))]
     while todo:
         current, extras = todo.pop()
         key = re.sub(r"[-_.]+", "-", current).lower()

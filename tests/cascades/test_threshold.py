@@ -120,6 +120,9 @@ def test_sources_and_lonely_units() -> None:
     [
         ([0.1, np.nan, 0.1, 0.1, 0.1], "exposure", "unit 1"),
         ([0.1, 0.1], "exposure", "one per unit"),
+        ("half", "exposure", "the threshold is none"),
+        (stats.norm(0, -1), "exposure", "no law"),
+        (stats.norm([0.1, 0.2], 1), "exposure", "one for all or one per unit"),
         (0.1, "weighted", "no load"),
         (0.1, -1.0, "the load"),
         (0.1, [1, 1, -2, 1], "edge 2"),
@@ -135,6 +138,22 @@ def test_what_is_no_threshold_or_load_is_refused(thresholds: object, load: objec
 def test_methods_that_need_counts_say_so() -> None:
     model = Threshold(PATH, LAW, load="damage")
     for method in ("tree", "mean-field"):
-        with pytest.raises(UserError, match="number of active in-neighbours"):
+        with pytest.raises(UserError, match="number of active in-neighbours does not tell"):
             model.size_distribution(method=method)
     assert model.size_distribution(runs=100, rng=0).method == "monte-carlo"
+
+
+def test_a_law_for_each_unit() -> None:
+    """Units of one law in two classes: as a mixture of fixed responses on two isolated pairs."""
+    pairs = Wiring.from_edges([0, 2], [1, 3], units=4)
+    model = Threshold(pairs, stats.uniform([0, 0, 0, 0], [1, 1, 4, 4]))
+    found = model.marginals([0, 2], runs=100_000, rng=0)
+    assert found.method == "monte-carlo"
+    expected = np.array([1.0, 1.0, 1.0, 0.25])
+    assert np.all(np.abs(found.probability - expected) <= 4 * np.sqrt(expected * (1 - expected) / 100_000))
+
+
+def test_nothing_left_to_chance_is_run_once() -> None:
+    law = Threshold(erdos_renyi(50, 0.1, rng=0), 0.3).size_distribution([0, 1])
+    assert law.method == "deterministic"
+    assert sorted(law.pmf)[-1] == 1.0

@@ -179,7 +179,9 @@ class SizeDistribution:
                 pyplot = importlib.import_module("matplotlib.pyplot")
             except ImportError as error:
                 raise UserError(
-                    "drawing needs matplotlib.", came="it is not installed", attempt="pip install matplotlib"
+                    "drawing needs matplotlib.",
+                    came="it is not installed",
+                    attempt="pip install 'sparsefire[cascades]'",
                 ) from error
             ax = pyplot.figure().subplots()
         at_least = np.append(1.0, self.survival[:-1])[1:]

@@ -11,7 +11,7 @@ import numpy as np
 from sparsefire.cascades.closed_forms import complete_independent_law, is_complete
 from sparsefire.cascades.distribution import SizeDistribution
 from sparsefire.cascades.model import CascadeModel
-from sparsefire.cascades.sampling import Record, Runner
+from sparsefire.cascades.sampling import Marginals, Record, Runner
 from sparsefire.cascades.small import enumerate_independent, uncertainty
 from sparsefire.cascades.sources import Sources
 from sparsefire.cascades.tree import tree_law
@@ -132,9 +132,9 @@ class IndependentCascade(CascadeModel):
 
         return cavity_marginals(self.wiring, self.probability, chances)
 
-    def _given_size(self, chances: np.ndarray, size: int, hurry: bool) -> np.ndarray | None:
+    def _given_size(self, chances: np.ndarray, size: int, hurry: bool) -> Marginals | None:
         if not self._forest(hurry):
             return None
         from sparsefire.cascades.conditional import marginals_given_size
 
-        return marginals_given_size(self.wiring, self.probability, chances, size)
+        return Marginals(marginals_given_size(self.wiring, self.probability, chances, size), "tree")

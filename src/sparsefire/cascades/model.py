@@ -100,30 +100,31 @@ class CascadeModel(ABC):
 
         Args:
             sources: who starts, see the class.
-            method: ``"tree"`` or ``"exact"``: exact on forests; ``"mean-field"``: the cavity (belief propagation)
-                probabilities, exact on forests and too high where there are short loops; ``"monte-carlo"``; ``"auto"``:
-                exact on forests, else sampled.
+            method: ``"tree"`` or ``"exact"``: where there is a way, on forests above all; ``"mean-field"``: the cavity
+                (belief propagation) probabilities, exact on forests and too high where there are short loops;
+                ``"monte-carlo"``; ``"auto"``: exact where there is a way, else sampled.
             runs, rng, workers: of the sampling.
+
+        Raises:
+            UserError: a method that this model or wiring does not allow.
         """
         self._check(method)
-        start = read_sources(sources, self.wiring.units)
+        units = self.wiring.units
+        start = read_sources(sources, units)
         if method == "tree-approximation":
             raise UserError(
                 "the tree approximation gives the law of the size alone.",
                 came=repr(method),
                 expected="auto, tree, mean-field or monte-carlo",
             )
-        forest = is_forest(self.wiring)
-        if method in ("tree", "exact") and not forest:
-            raise UserError(
-                "marginals are exact on forests only.",
-                came=repr(self.wiring),
-                expected="a wiring without cycles",
-                attempt='method="monte-carlo"',
-            )
-        if method == "mean-field" or (forest and method != "monte-carlo"):
-            return Marginals(self._cavity(start.dense(self.wiring.units)), "tree" if forest else "mean-field")
-        units = self.wiring.units
+        if method == "mean-field":
+            return Marginals(self._cavity(start.dense(units)), "mean-field")
+        if method != "monte-carlo":
+            found = self._exact_marginals(start.dense(units), hurry=method == "auto")
+            if found is not None:
+                return found
+            if method != "auto":
+                raise self._nothing_exact("marginals")
         counts, kept = sampling.counts(self._runner(start), units, runs, rng, workers)
         return Marginals(counts / kept, "monte-carlo", kept)
 
@@ -163,14 +164,9 @@ class CascadeModel(ABC):
         if method != "monte-carlo":
             found = self._given_size(start.dense(units), int(size), hurry=method == "auto")
             if found is not None:
-                return Marginals(found, "tree")
+                return found
             if method != "auto":
-                raise UserError(
-                    "there is no recursion for this.",
-                    came=f"{type(self).__name__} on {self.wiring}",
-                    expected="independent cascades on a forest",
-                    attempt='method="monte-carlo"',
-                )
+                raise self._nothing_exact("marginals given the size")
         counts, kept = sampling.counts(self._runner(start), units, runs, rng, workers, int(size))
         if not kept:
             raise UserError(
@@ -194,13 +190,24 @@ class CascadeModel(ABC):
             )
 
     def _forest(self, hurry: bool) -> bool:
-        return (not hurry or self.wiring.units <= MOST_ON_TREES) and is_forest(self.wiring)
+        """Return whether the recursion on trees serves here."""
+        if "tree" not in self.methods or (hurry and self.wiring.units > MOST_ON_TREES):
+            return False
+        return is_forest(self.wiring)
 
     def _no_exact(self, chances: np.ndarray) -> UserError:
         return UserError(
             "this cascade has no exact solution here.",
             came=f"{type(self).__name__} on {self.wiring}",
             expected=self._solvable(chances),
+            attempt='method="monte-carlo"',
+        )
+
+    def _nothing_exact(self, what: str) -> UserError:
+        return UserError(
+            f"these {what} have no exact solution here.",
+            came=f"{type(self).__name__} on {self.wiring}",
+            expected="a forest, and a model with a recursion for it",
             attempt='method="monte-carlo"',
         )
 
@@ -225,5 +232,8 @@ class CascadeModel(ABC):
     def _cavity(self, chances: np.ndarray) -> np.ndarray:
         raise NotImplementedError
 
-    def _given_size(self, chances: np.ndarray, size: int, hurry: bool) -> np.ndarray | None:
+    def _exact_marginals(self, chances: np.ndarray, hurry: bool) -> Marginals | None:
+        return Marginals(self._cavity(chances), "tree") if self._forest(hurry=False) else None
+
+    def _given_size(self, chances: np.ndarray, size: int, hurry: bool) -> Marginals | None:
         return None

@@ -121,7 +121,7 @@ def sample(runner: Runner, runs: int, rng: Any, workers: int | None, *, who: boo
         part = slice(first, first + count)
         runner(first, count, key, Record(sizes[part], durations[part], empty[0], -1, empty[0], *empty[1:]))
 
-    _each(block, runs, workers)
+    each_block(block, runs, workers)
     if not who:
         return Sample(sizes, durations)
     ends = np.cumsum(sizes)
@@ -132,7 +132,7 @@ def sample(runner: Runner, runs: int, rng: Any, workers: int | None, *, who: boo
         part = slice(first, first + count)
         runner(first, count, key, Record(sizes[part], durations[part], empty[0], -1, begin[part], units, by, steps))
 
-    _each(again, runs, workers)
+    each_block(again, runs, workers)
     return Sample(sizes, durations, Activations(np.repeat(np.arange(runs), sizes), units, by, steps))
 
 
@@ -145,7 +145,7 @@ def histogram(runner: Runner, units: int, runs: int, rng: Any, workers: int | No
         runner(first, count, key, Record(sizes, np.empty(count, np.int64), empty[0], -1, empty[0], *empty[1:]))
         return np.bincount(sizes)
 
-    for counts in _each(block, _count(runs), workers):
+    for counts in each_block(block, _count(runs), workers):
         total[: len(counts)] += counts
     return total
 
@@ -162,7 +162,7 @@ def counts(
         runner(first, count, key, Record(sizes, np.empty(count, np.int64), found, wanted, empty[0], *empty[1:]))
         return found, count if wanted < 0 else int((sizes == wanted).sum())
 
-    for found, number in _each(block, _count(runs), workers):
+    for found, number in each_block(block, _count(runs), workers):
         total += found
         kept += number
     return total, kept
@@ -173,7 +173,7 @@ def key_of(rng: Any) -> np.uint64:
     return np.uint64(randomness.integer(rng, "cascade"))
 
 
-def _each(block: Callable[[int, int], Any], runs: int, workers: int | None) -> Iterator[Any]:
+def each_block(block: Callable[[int, int], Any], runs: int, workers: int | None) -> Iterator[Any]:
     threads = checked_workers(workers)
     size = min(BLOCK, max(1, -(-runs // (4 * threads))))  # several blocks per thread: their runs differ in length
     firsts = range(0, runs, size)

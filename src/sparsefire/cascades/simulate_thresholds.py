@@ -34,8 +34,8 @@ def counted(starts, receivers, kind, degrees, needs, rows, table, eager, sources
 
     Args:
         starts, receivers: of the wiring.
-        kind: GIVEN: ``needs`` int32 [n]; UNIFORM: 1 … k of k in-neighbours, all as likely (linear
-            threshold with equal influence); TABLE: drawn from responses r(0) … r(k), those of unit v at ``table[rows[v]:]``.
+        kind: GIVEN: ``needs`` int32 [n]; UNIFORM: 1 … k of k in-neighbours, all as likely (linear threshold with
+            equal influence); TABLE: drawn from responses r(0) … r(k), those of unit v at ``table[rows[v]:]``.
         degrees: int32 [n], in-degrees below ``NEVER``.
         eager: int64, units that may need nobody.
         sources, chances, first, runs, key, record: as in :func:`sparsefire.cascades.simulate.independent_jumps`.

@@ -8,17 +8,18 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from sparsefire.cascades import sampling
 from sparsefire.cascades.closed_forms import complete_law, is_complete
 from sparsefire.cascades.distribution import SizeDistribution
+from sparsefire.cascades.laws import ROUNDING, check_thresholds, each_its_own, is_law
 from sparsefire.cascades.model import METHODS, CascadeModel
 from sparsefire.cascades.sampling import Record, Runner
 from sparsefire.cascades.small import enumerate_thresholds
-from sparsefire.cascades.sources import Sources
+from sparsefire.cascades.sources import Sources, read_sources
 from sparsefire.errors import UserError
 from sparsefire.wiring.graph import Wiring
 
 MOST_PATTERNS = 2**16  # combinations of thresholds that are enumerated
-ROUNDING = 1e-12  # loads that miss a threshold by this share of it reach it
 MOST_COMPLETE = 1000  # units of a complete graph up to which ``auto`` takes the O(n³) chain
 CELLS = 4_000_000  # thresholds drawn at once
 
@@ -32,8 +33,9 @@ class Threshold(CascadeModel):
 
     Args:
         wiring: square.
-        thresholds: a number, one per unit [n], or a frozen law of ``scipy.stats`` from which every unit draws its own
-            in every run. A unit whose threshold is 0 or less is active from the start.
+        thresholds: a number, one per unit [n], or a frozen law of ``scipy.stats`` (with parameters for all, or [n] for
+            each) from which every unit draws its own in every run. A unit whose threshold is 0 or less is active from
+            the start.
         load: ``"exposure"``: every active in-neighbour of unit i puts 1 / in-degree(i) on it, so the load is the share
             of active in-neighbours; ``"damage"``: unit j puts 1 / out-degree(j) on each of its receivers; or the loads
             themselves, 0 or more, one number or one per edge in the order in which edges were given.
@@ -60,17 +62,7 @@ class Threshold(CascadeModel):
         units = self.wiring.units
         if units < 1:
             raise UserError("a cascade needs units.", came=repr(self.wiring))
-        if not _is_law(self.thresholds):
-            given = np.asarray(self.thresholds, dtype=np.float64)
-            if given.ndim and given.shape != (units,):
-                raise UserError(
-                    "thresholds are one number, one per unit, or a law.",
-                    came=f"shape {given.shape}",
-                    expected=f"[{units:,}]",
-                )
-            if np.isnan(given).any():
-                at = int(np.flatnonzero(np.isnan(given.ravel()))[0])
-                raise UserError(f"the threshold of unit {at} is no number.", came="nan", expected="a number")
+        check_thresholds(self.thresholds, units, "threshold")
         if isinstance(self.load, str):
             if self.load not in ("exposure", "damage"):
                 raise UserError(
@@ -87,7 +79,9 @@ class Threshold(CascadeModel):
 
     @cached_property
     def _step(self) -> np.ndarray | None:
-        """Load per active in-neighbour [n], if all those of a unit put the same on it; else None."""
+        """Load per active in-neighbour [n], if their number tells what the unit does; else None."""
+        if each_its_own(self.thresholds):
+            return None
         if isinstance(self.load, str):
             if self.load == "exposure":
                 return 1.0 / np.maximum(self.wiring.in_degrees, 1)
@@ -122,12 +116,12 @@ class Threshold(CascadeModel):
         """
         if self._step is None:
             raise UserError(
-                "the number of active in-neighbours does not tell the load.",
-                came=f"load={self.load!r}" if isinstance(self.load, str) else "loads that differ",
-                expected='load="exposure", or one load for all',
+                "the number of active in-neighbours does not tell what a unit does.",
+                came="a law for each unit" if each_its_own(self.thresholds) else f"load={_short(self.load)}",
+                expected='load="exposure" or one load for all, and one law for all',
                 attempt='method="monte-carlo"',
             )
-        if not _is_law(self.thresholds):
+        if not is_law(self.thresholds):
             degrees = self.wiring.in_degrees
             return [(np.arange(k + 1) >= need).astype(np.float64) for k, need in zip(degrees, self._needs, strict=True)]
         known: dict[tuple[int, float], np.ndarray] = {}
@@ -141,7 +135,7 @@ class Threshold(CascadeModel):
     def _runner(self, start: Sources) -> Runner:
         from sparsefire.cascades.simulate_thresholds import GIVEN, TABLE, counted, loaded
 
-        wiring, law = self.wiring, _is_law(self.thresholds)
+        wiring, law = self.wiring, is_law(self.thresholds)
         if self._step is not None:
             degrees, none = wiring.in_degrees.astype(np.int32), np.empty(0, np.int64)
             if law:
@@ -172,20 +166,26 @@ class Threshold(CascadeModel):
 
     def _drawn(self, first: int, runs: int, key: np.uint64) -> np.ndarray:
         """Return thresholds [runs, n], or [1, n] where they are given; those of a run depend on its number alone."""
-        if not _is_law(self.thresholds):
+        if not is_law(self.thresholds):
             theta = np.broadcast_to(np.asarray(self.thresholds, dtype=np.float64), (1, self.wiring.units))
             return theta * (1 - ROUNDING * np.sign(theta))
         from sparsefire.cascades.simulate import uniforms
 
         return np.asarray(self.thresholds.ppf(uniforms(self.wiring.units, first, runs, key)), dtype=np.float64)
 
+    def _forest(self, hurry: bool) -> bool:
+        return self._step is not None and super()._forest(hurry)
+
     def _responses_from(self, chances: np.ndarray) -> list[np.ndarray]:
         return [p + (1 - p) * r for p, r in zip(chances, self.responses(), strict=True)]
 
     def _exact(self, chances: np.ndarray, hurry: bool) -> SizeDistribution | None:
+        if not is_law(self.thresholds) and np.isin(chances, (0.0, 1.0)).all():  # nothing is left to chance
+            size = sampling.sample(self._runner(read_sources(chances, len(chances))), 1, 0, 1).sizes[0]
+            return SizeDistribution.from_pmf(np.arange(len(chances) + 1) == size, "deterministic")
         if self._step is None:
             return None
-        alike = np.ptp(chances) == 0 and (_is_law(self.thresholds) or np.ndim(self.thresholds) == 0)
+        alike = np.ptp(chances) == 0 and (is_law(self.thresholds) or np.ndim(self.thresholds) == 0)
         if alike and is_complete(self.wiring) and (not hurry or self.wiring.units <= MOST_COMPLETE):
             return complete_law(chances[0] + (1 - chances[0]) * self.responses()[0])
         if self._forest(hurry):
@@ -206,13 +206,13 @@ class Threshold(CascadeModel):
         return threshold_tree_law(self.wiring, self._responses_from(chances))
 
     def _cavity(self, chances: np.ndarray) -> np.ndarray:
-        from sparsefire.cascades.mean_field import cavity_marginals
+        from sparsefire.cascades.cavity_thresholds import cavity_marginals_threshold
 
-        return cavity_marginals(self.wiring, self._responses_from(chances))
+        return cavity_marginals_threshold(self.wiring, self._responses_from(chances))
 
 
-def _is_law(thresholds: Any) -> bool:
-    return hasattr(thresholds, "cdf") and hasattr(thresholds, "ppf")
+def _short(load: Any) -> str:
+    return repr(load) if isinstance(load, str) else "loads that differ"
 
 
 def _packed(responses: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

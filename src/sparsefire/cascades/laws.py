@@ -1,0 +1,66 @@
+"""Thresholds and capacities: numbers, one per unit, or a frozen law of ``scipy.stats``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sparsefire.errors import UserError
+
+ROUNDING = 1e-12  # loads that miss a threshold by this share of it reach it
+
+
+def is_law(values: Any) -> bool:
+    """Return whether this is a law with ``cdf`` and ``ppf``, as those of ``scipy.stats``.
+
+    >>> from scipy import stats
+    >>> is_law(stats.norm(0.4, 0.25)), is_law(0.18)
+    (True, False)
+    """
+    return hasattr(values, "cdf") and hasattr(values, "ppf")
+
+
+def each_its_own(values: Any) -> bool:
+    """Return whether a law has parameters for every unit."""
+    return is_law(values) and np.ndim(values.ppf(0.5)) > 0
+
+
+def per_unit(values: Any, units: int, name: str, expected: str = "a number, or one per unit") -> np.ndarray:
+    """Return float64 [units], new and contiguous, from one number or one per unit, or say what is wrong.
+
+    >>> per_unit(0.5, 2, "threshold").tolist()
+    [0.5, 0.5]
+    """
+    try:
+        given = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"the {name} is none.", came=repr(values)[:80], expected=expected) from error
+    if given.ndim and given.shape != (units,):
+        raise UserError(f"the {name} must be {expected}.", came=f"shape {given.shape}", expected=f"[{units:,}]")
+    found = np.empty(units)
+    found[:] = given
+    return found
+
+
+def check_thresholds(values: Any, units: int, name: str) -> None:
+    """Say what is wrong with thresholds or capacities, if anything is.
+
+    Raises:
+        UserError: NaN (of which unit), another length, a law whose parameters it does not allow.
+    """
+    if not is_law(values):
+        given = per_unit(values, units, name, "a number, one per unit, or a law with cdf and ppf")
+        if np.isnan(given).any():
+            at = int(np.flatnonzero(np.isnan(given))[0])
+            raise UserError(f"the {name} of unit {at} is no number.", came="nan", expected="a number")
+        return
+    middle = np.asarray(values.ppf(0.5), dtype=np.float64)
+    if middle.shape not in ((), (units,)):
+        raise UserError(
+            f"a law of the {name} is one for all or one per unit.",
+            came=f"parameters of shape {middle.shape}",
+            expected=f"numbers or [{units:,}]",
+        )
+    if np.isnan(middle).any():
+        raise UserError(f"the {name} has no law.", came="a median of nan", expected="parameters that it allows")
