@@ -18,9 +18,11 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+import numpy as np
 from markupsafe import Markup
 
-from sparsefire.report import curves_chart, errors_chart, intervals_chart, size_chart, svg, wiring_chart
+from sparsefire.cascades import SizeDistribution
+from sparsefire.report import cascade_chart, curves_chart, errors_chart, intervals_chart, size_chart, svg, wiring_chart
 from sparsefire.report.run_folder import load_network, read_curves, read_verdict
 from sparsefire.sparsity import list_methods
 from sparsefire.statistics import wilson
@@ -252,6 +254,16 @@ def estimators(measured: Sequence[dict[str, Any]]) -> Markup:
     )  # fmt: skip
 
 
+def cascade_bimodal(measured: dict[str, Any], probability: float = 0.03) -> Markup:
+    """Draw the law of cascades from one airport: a handful or hundreds, and a mean that hardly ever happens."""
+    row = next(row for row in measured["laws"] if row["probability"] == probability)
+    counts = np.zeros(measured["units"] + 1, dtype=np.int64)
+    for pair in row["sizes"].split():
+        size, count = map(int, pair.split(":"))
+        counts[size] = count
+    return cascade_chart.draw_sizes(SizeDistribution.from_counts(counts), width=PAGE, height=300.0)
+
+
 def write_methods_table() -> None:
     """Write the table of methods into the page on sparse training."""
     page = HERE / "sparse-training.md"
@@ -277,6 +289,7 @@ def main(arguments: Sequence[str]) -> int:
     save("learning-rates", learning_rates(measured["learning_rates"]))
     save("forward-gradient", forward_gradient(measured["forward_gradient_variance"]))
     save("estimators", estimators(measured["estimator_scores"]))
+    save("cascade-bimodal", cascade_bimodal(measured["airport_cascades"]))
     return 0
 
 

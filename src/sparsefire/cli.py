@@ -1,4 +1,4 @@
-"""The command line: ``sparsefire fit``, ``predict`` and ``report``."""
+"""The command line: ``sparsefire fit``, ``predict``, ``report`` and ``cascade``."""
 
 from __future__ import annotations
 
@@ -150,6 +150,56 @@ def report(run: Annotated[Path, typer.Argument(help="Folder that sparsefire fit 
     from sparsefire.report import write_report
 
     typer.echo(str(write_report(run)))
+
+
+@app.command()
+def cascade(
+    edges: Annotated[Path, typer.Argument(help="Edge list with column names: CSV, TSV (.gz) or Parquet.")],
+    model: Annotated[
+        str, typer.Option(help="independent, linear-threshold, threshold or load-redistribution.")
+    ] = "independent",
+    probability: Annotated[
+        str | None, typer.Option(help="independent: chance of each edge, a number or a column.")
+    ] = None,
+    influence: Annotated[str | None, typer.Option(help="linear-threshold: column; 1 / in-degree by default.")] = None,
+    threshold: Annotated[str | None, typer.Option(help="threshold: a number, uniform, or normal:MEAN,SD.")] = None,
+    load: Annotated[
+        str | None,
+        typer.Option(help="threshold: exposure, damage, a number or a column; load-redistribution: of every unit."),
+    ] = None,
+    capacity: Annotated[
+        str | None, typer.Option(help="load-redistribution: a number, uniform:LOW,HIGH or normal:MEAN,SD.")
+    ] = None,
+    sharing: Annotated[str | None, typer.Option(help="load-redistribution: local or global.")] = None,
+    sources: Annotated[
+        str | None, typer.Option(help="Who starts: labels as in the file, comma separated, or a chance such as 1%.")
+    ] = None,
+    method: Annotated[
+        str, typer.Option(help="auto, exact, tree, tree-approximation, mean-field or monte-carlo.")
+    ] = "auto",
+    runs: Annotated[int, typer.Option(help="Cascades to sample, where there is no exact way.")] = 100_000,
+    workers: Annotated[int | None, typer.Option(help="Threads; all cores by default. Results do not change.")] = None,
+    rng: Annotated[int, typer.Option(help="Number that decides all random choices.")] = 0,
+    undirected: Annotated[bool, typer.Option("--undirected", help="Every edge acts both ways.")] = False,
+    senders: Annotated[str | None, typer.Option(help="Column of the units that act; the first by default.")] = None,
+    receivers: Annotated[str | None, typer.Option(help="Column of the units acted on; the second by default.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write; runs/cascade-NAME by default.")] = None,
+) -> None:
+    """Find how far cascades go on a network: the whole law of their size, and who is reached."""
+    from sparsefire.cascade_command import CascadeRequest, run
+    from sparsefire.report.terminal import printable, use_colour
+
+    request = CascadeRequest(
+        edges, model=model, probability=probability, influence=influence, threshold=threshold, load=load,
+        capacity=capacity, sharing=sharing, sources=sources, method=method, runs=runs, workers=workers, rng=rng,
+        undirected=undirected, senders=senders, receivers=receivers, command=_command(),
+    )  # fmt: skip
+    folder = out if out is not None else Path("runs") / f"cascade-{_folder_name(edges.name.split('.')[0])}"
+    try:
+        run(request, folder, lambda text: typer.echo(printable(text + "\n", sys.stdout)), colour=use_colour(sys.stdout))
+    except KeyboardInterrupt:
+        sys.stderr.write("\nstopped; no file was left half written.\n")
+        raise typer.Exit(130) from None
 
 
 def main() -> None:

@@ -190,7 +190,7 @@ class Threshold(CascadeModel):
             return complete_law(chances[0] + (1 - chances[0]) * self.responses()[0])
         if self._forest(hurry):
             return self._tree(chances)
-        if np.prod(self.wiring.in_degrees + 2.0) > MOST_PATTERNS:
+        if np.log(self.wiring.in_degrees + 2.0).sum() > np.log(MOST_PATTERNS):
             return None
         return enumerate_thresholds(self.wiring, self._responses_from(chances))
 
