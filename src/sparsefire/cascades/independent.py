@@ -123,7 +123,7 @@ class IndependentCascade(CascadeModel):
         return tree_law(self.wiring, self.probability, chances)
 
     def _tree_approximation(self, chances: np.ndarray) -> SizeDistribution:
-        from sparsefire.cascades.tree_approximation import tree_approximation
+        from sparsefire.cascades.spanning_tree import tree_approximation
 
         return tree_approximation(self.wiring, self.probability, chances)
 
