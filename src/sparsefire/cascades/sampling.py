@@ -25,7 +25,8 @@ class Record(NamedTuple):
         counts: int64 [units], raised for every active unit of the runs that end with ``wanted`` units (-1: of all).
         wanted: a size or -1.
         begin: int64 [runs], where the activations of each run begin in the arrays that follow.
-        units, by, steps: int32, the unit, who activated it (-1: nobody, it began so), and in which step.
+        units, by, steps: int32, the unit, who activated it and in which step; of those that begin active, the last two
+            stay as they are (-1 and 0).
     """
 
     sizes: np.ndarray
@@ -125,7 +126,8 @@ def sample(runner: Runner, runs: int, rng: Any, workers: int | None, *, who: boo
     if not who:
         return Sample(sizes, durations)
     ends = np.cumsum(sizes)
-    units, by, steps = (np.empty(int(ends[-1]), np.int32) for _ in range(3))
+    total = int(ends[-1])
+    units, by, steps = np.empty(total, np.int32), np.full(total, -1, np.int32), np.zeros(total, np.int32)
     begin = ends - sizes
 
     def again(first: int, count: int) -> None:

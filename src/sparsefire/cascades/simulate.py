@@ -55,6 +55,19 @@ def _marks(seen, r):  # the mark of run r; marks of 255 runs ago are wiped
     return np.uint8(r % _EPOCHS + 1)
 
 
+@numba.njit
+def _sow(sources, chances, seen, mark, queue, key, run):  # the stream of a run, and the sources that start it
+    a, b = _start(key, run)
+    end = 0
+    for s in range(len(sources)):
+        bits, a, b = _next(a, b)
+        if _uniform(bits) <= chances[s]:
+            seen[sources[s]] = mark
+            queue[end] = sources[s]
+            end += 1
+    return end, a, b
+
+
 @numba.njit(inline="always")
 def _finish(record, r, queue, end, steps):  # sizes, durations, and how often each unit was active
     record.sizes[r] = end
@@ -112,18 +125,8 @@ def independent_jumps(starts, receivers, probability, accept, sources, chances, 
     scale = 0.0 if certain or never else 1.0 / math.log1p(-probability)
     for r in range(runs):
         mark = _marks(seen, r)
-        a, b = _start(key, _U(first + r))
+        end, a, b = _sow(sources, chances, seen, mark, queue, key, _U(first + r))
         base = record.begin[r] if tell else 0
-        end = 0
-        for s in range(len(sources)):
-            bits, a, b = _next(a, b)
-            u = sources[s]
-            if _uniform(bits) <= chances[s] and seen[u] != mark:
-                seen[u] = mark
-                queue[end] = u
-                if tell:
-                    by[base + end], when[base + end] = -1, 0
-                end += 1
         at, steps, layer = 0, 0, end
         skip, fresh = np.int64(0), True  # failures still ahead; fresh: to be drawn
         while at < end:
@@ -182,18 +185,8 @@ def independent_each(starts, receivers, thresholds, sources, chances, first, run
     tell, by, when = len(record.begin) > 0, record.by, record.steps  # tuples are slow to look into
     for r in range(runs):
         mark = _marks(seen, r)
-        a, b = _start(key, _U(first + r))
+        end, a, b = _sow(sources, chances, seen, mark, queue, key, _U(first + r))
         base = record.begin[r] if tell else 0
-        end = 0
-        for s in range(len(sources)):
-            bits, a, b = _next(a, b)
-            u = sources[s]
-            if _uniform(bits) <= chances[s] and seen[u] != mark:
-                seen[u] = mark
-                queue[end] = u
-                if tell:
-                    by[base + end], when[base + end] = -1, 0
-                end += 1
         at, steps, layer = 0, 0, end
         while at < end:
             if at == layer:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from sparsefire.cascades.simulate import _finish, _marks, _next, _start, _uniform
+from sparsefire.cascades.simulate import _finish, _marks, _sow
 
 _U = np.uint64
 _HOLDS = 2**31 - 1  # the step in which a unit breaks that does not
@@ -36,16 +36,10 @@ def among_neighbours(
     tell, by, when = len(record.begin) > 0, record.by, record.steps  # tuples are slow to look into
     for r in range(runs):
         mark = _marks(seen, r)
-        a, b = _start(key, _U(first + r))
+        end, _, _ = _sow(sources, chances, seen, mark, queue, key, _U(first + r))
         base = record.begin[r] if tell else 0
-        end = 0
-        for s in range(len(sources)):
-            bits, a, b = _next(a, b)
-            u = sources[s]
-            if _uniform(bits) <= chances[s]:
-                seen[u], carried[u], breaks[u] = mark, load[u], 0
-                queue[end] = u
-                end += 1
+        for u in queue[:end]:
+            carried[u], breaks[u] = load[u], 0
         row = r if drawn else 0
         for i in range(units if drawn else len(eager)):
             u = i if drawn else eager[i]
@@ -53,9 +47,6 @@ def among_neighbours(
                 seen[u], carried[u], breaks[u] = mark, load[u], 0
                 queue[end] = u
                 end += 1
-        if tell:
-            by[base : base + end] = -1
-            when[base : base + end] = 0
         at, steps, layer = 0, 0, end
         while at < end:
             if at == layer:
@@ -118,20 +109,14 @@ def among_all(load, slack, given, sources, chances, first, runs, key, record):
     queue = np.empty(units, np.int32)
     drawn = len(given) == 0
     order = np.empty(units, np.int64) if drawn else given
-    tell, by, when = len(record.begin) > 0, record.by, record.steps  # tuples are slow to look into
+    tell, when = len(record.begin) > 0, record.steps
     for r in range(runs):
         mark = _marks(seen, r)
-        a, b = _start(key, _U(first + r))
+        end, _, _ = _sow(sources, chances, seen, mark, queue, key, _U(first + r))
         base = record.begin[r] if tell else 0
-        end, released = 0, 0.0
-        for s in range(len(sources)):
-            bits, a, b = _next(a, b)
-            u = sources[s]
-            if _uniform(bits) <= chances[s]:
-                seen[u] = mark
-                released += load[u]
-                queue[end] = u
-                end += 1
+        released = 0.0
+        for u in queue[:end]:
+            released += load[u]
         row = r if drawn else 0
         listed, bound = (0, -np.inf) if drawn else (units, np.inf)
         at, steps, known, share = 0, 0, 0, 0.0
@@ -148,7 +133,6 @@ def among_all(load, slack, given, sources, chances, first, runs, key, record):
                     queue[end] = u
                     end += 1
             if tell:
-                by[base + known : base + end] = -1
                 when[base + known : base + end] = steps
             if end == known:
                 steps = max(steps - 1, 0)

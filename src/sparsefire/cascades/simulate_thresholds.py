@@ -6,7 +6,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from sparsefire.cascades.simulate import _finish, _marks, _next, _start, _uniform
+from sparsefire.cascades.simulate import _finish, _marks, _next, _sow, _uniform
 
 _U = np.uint64
 GIVEN, UNIFORM, TABLE = 0, 1, 2  # where the number of active in-neighbours that a unit needs comes from
@@ -47,18 +47,9 @@ def counted(starts, receivers, kind, degrees, needs, rows, table, eager, sources
     tell, by, when = len(record.begin) > 0, record.by, record.steps  # tuples are slow to look into
     for r in range(runs):
         mark = _marks(seen, r)
-        a, b = _start(key, _U(first + r))
+        end, a, b = _sow(sources, chances, seen, mark, queue, key, _U(first + r))
         base = record.begin[r] if tell else 0
-        end = 0
-        for s in range(len(sources)):
-            bits, a, b = _next(a, b)
-            u = sources[s]
-            if _uniform(bits) <= chances[s] and seen[u] != mark:
-                seen[u], missing[u] = mark, 0
-                queue[end] = u
-                if tell:
-                    by[base + end], when[base + end] = -1, 0
-                end += 1
+        missing[queue[:end]] = 0
         for i in range(len(eager)):
             u = eager[i]
             bits, a, b = _next(a, b)
@@ -67,8 +58,6 @@ def counted(starts, receivers, kind, degrees, needs, rows, table, eager, sources
                 seen[u], missing[u] = mark, left
                 if left == 0:
                     queue[end] = u
-                    if tell:
-                        by[base + end], when[base + end] = -1, 0
                     end += 1
         at, steps, layer = 0, 0, end
         while at < end:
@@ -113,30 +102,21 @@ def loaded(starts, receivers, loads, thresholds, sources, chances, first, runs, 
     """
     units = len(starts) - 1
     drawn = len(thresholds) == 0
-    state = np.full((units, 2), -1.0)  # run in which it was first reached, load still missing
+    seen = np.empty(units, np.uint8)
+    missing = np.empty(units)  # load still missing, 0 or less once active
     queue = np.empty(units, np.int32)
     tell, by, when = len(record.begin) > 0, record.by, record.steps  # tuples are slow to look into
     for r in range(runs):
-        a, b = _start(key, _U(first + r))
+        mark = _marks(seen, r)
+        end, a, b = _sow(sources, chances, seen, mark, queue, key, _U(first + r))
         base = record.begin[r] if tell else 0
-        end = 0
-        for s in range(len(sources)):
-            bits, a, b = _next(a, b)
-            u = sources[s]
-            if _uniform(bits) <= chances[s] and state[u, 0] != r:
-                state[u, 0], state[u, 1] = r, 0.0
-                queue[end] = u
-                if tell:
-                    by[base + end], when[base + end] = -1, 0
-                end += 1
+        missing[queue[:end]] = 0.0
         row = 0 if len(thresholds) <= 1 else r
         if not drawn:
             for u in range(units):
-                if thresholds[row, u] <= 0.0 and state[u, 0] != r:
-                    state[u, 0], state[u, 1] = r, 0.0
+                if thresholds[row, u] <= 0.0 and seen[u] != mark:
+                    seen[u], missing[u] = mark, 0.0
                     queue[end] = u
-                    if tell:
-                        by[base + end], when[base + end] = -1, 0
                     end += 1
         at, steps, layer = 0, 0, end
         while at < end:
@@ -147,19 +127,19 @@ def loaded(starts, receivers, loads, thresholds, sources, chances, first, runs, 
             at += 1
             for arc in range(starts[u], starts[u + 1]):
                 v = receivers[arc]
-                if state[v, 0] != r:
-                    state[v, 0] = r
+                if seen[v] != mark:
+                    seen[v] = mark
                     if drawn:
                         bits, a, b = _next(a, b)
                         left = _uniform(bits)
                     else:
                         left = thresholds[row, v]
                 else:
-                    left = state[v, 1]
-                if left <= 0.0:
-                    continue
+                    left = missing[v]
+                    if left <= 0.0:
+                        continue
                 left -= loads[arc]
-                state[v, 1] = left
+                missing[v] = left
                 if left <= 0.0:
                     queue[end] = v
                     if tell:
