@@ -10,6 +10,7 @@ import numpy as np
 from scipy import special
 
 from sparsefire.errors import UserError
+from sparsefire.statistics.intervals import confidence_checked
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -90,7 +91,7 @@ class SizeDistribution:
         if not runs:
             raise UserError("a law of no samples is unknown.", came="0 sizes", expected="1 or more")
         cdf = np.cumsum(counts) / runs
-        width = np.sqrt(np.log(2 / (1 - _fraction(level, "level"))) / (2 * runs))
+        width = np.sqrt(np.log(2 / (1 - confidence_checked(level))) / (2 * runs))
         band = np.clip(cdf - width, 0, 1), np.clip(cdf + width, 0, 1)
         band[1][-1] = band[0][-1] = 1.0
         pmf = np.asarray(counts) / runs
@@ -205,7 +206,7 @@ def clopper_pearson(successes: Any, samples: int, level: float = 0.95) -> tuple[
     >>> low.round(3).tolist(), high.round(3).tolist()
     ([0.0, 0.692], [0.308, 1.0])
     """
-    tail = (1 - _fraction(level, "level")) / 2
+    tail = (1 - confidence_checked(level)) / 2
     hits = np.asarray(successes, dtype=np.float64)
     misses = samples - hits
     low = np.where(hits > 0, special.betaincinv(np.maximum(hits, 1), misses + 1, tail), 0.0)
@@ -227,12 +228,6 @@ def checked_sizes(sizes: Any, units: int) -> np.ndarray:
             "a size is a count of active units.", came=f"{given[at]} in entry {at}", expected=f"0 to {units}"
         )
     return whole
-
-
-def _fraction(value: float, name: str) -> float:
-    if not 0 < float(value) < 1:
-        raise UserError(f"{name} is {value!r}.", came=repr(value), expected="a number in (0, 1), such as 0.95")
-    return float(value)
 
 
 def _frozen(
