@@ -60,11 +60,13 @@ def _sow(sources, chances, seen, mark, queue, key, run):  # the stream of a run,
     a, b = _start(key, run)
     end = 0
     for s in range(len(sources)):
-        bits, a, b = _next(a, b)
-        if _uniform(bits) <= chances[s]:
-            seen[sources[s]] = mark
-            queue[end] = sources[s]
-            end += 1
+        if chances[s] < 1.0:
+            bits, a, b = _next(a, b)
+            if _uniform(bits) > chances[s]:
+                continue
+        seen[sources[s]] = mark
+        queue[end] = sources[s]
+        end += 1
     return end, a, b
 
 
