@@ -2,7 +2,8 @@
 
 Run r draws from xoroshiro128+ (doi:10.1145/3460772) started by SplitMix64 from ``(key, r)``, so a run does not depend
 on which worker does it, in which batch. What a run costs is what its cascade reaches: visited marks are a byte per unit
-that says which run was there, cleared once in 255 runs.
+that says which run was there, cleared once in 255 runs. On large graphs the time goes into waiting for memory, so rows
+are asked for before their turn.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ import math
 import numba
 import numpy as np
 
+from sparsefire.cascades._prefetch import prefetch
+
+AHEAD = 3  # rows that are asked for before their turn
 _U = np.uint64
 _EPOCHS = 255  # runs between two clearings of the marks
 _TABLE = 1 / 256  # jumps of larger probabilities are looked up
@@ -137,6 +141,8 @@ def independent_jumps(starts, receivers, probability, accept, sources, chances, 
                 layer = end
             u = queue[at]
             at += 1
+            if at + AHEAD < end:
+                prefetch(receivers, starts[queue[at + AHEAD]])
             arc, last = starts[u], starts[u + 1]
             if never:
                 continue
@@ -172,6 +178,7 @@ def independent_jumps(starts, receivers, probability, accept, sources, chances, 
                 if seen[v] != mark:
                     seen[v] = mark
                     queue[end] = v
+                    prefetch(starts, np.int64(v))
                     if tell:
                         by[base + end], when[base + end] = u, steps + 1
                     end += 1
@@ -196,6 +203,8 @@ def independent_each(starts, receivers, thresholds, sources, chances, first, run
                 layer = end
             u = queue[at]
             at += 1
+            if at + AHEAD < end:
+                prefetch(receivers, starts[queue[at + AHEAD]])
             for arc in range(starts[u], starts[u + 1]):
                 bits, a, b = _next(a, b)
                 if (bits >> _U(11)) < thresholds[arc]:
@@ -203,6 +212,7 @@ def independent_each(starts, receivers, thresholds, sources, chances, first, run
                     if seen[v] != mark:
                         seen[v] = mark
                         queue[end] = v
+                        prefetch(starts, np.int64(v))
                         if tell:
                             by[base + end], when[base + end] = u, steps + 1
                         end += 1

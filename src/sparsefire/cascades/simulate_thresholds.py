@@ -6,7 +6,8 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from sparsefire.cascades.simulate import _finish, _marks, _next, _sow, _uniform
+from sparsefire.cascades._prefetch import prefetch
+from sparsefire.cascades.simulate import AHEAD, _finish, _marks, _next, _sow, _uniform
 
 _U = np.uint64
 GIVEN, UNIFORM, TABLE = 0, 1, 2  # where the number of active in-neighbours that a unit needs comes from
@@ -66,6 +67,8 @@ def counted(starts, receivers, kind, degrees, needs, rows, table, eager, sources
                 layer = end
             u = queue[at]
             at += 1
+            if at + AHEAD < end:
+                prefetch(receivers, starts[queue[at + AHEAD]])
             for arc in range(starts[u], starts[u + 1]):
                 v = receivers[arc]
                 if seen[v] != mark:
@@ -85,6 +88,7 @@ def counted(starts, receivers, kind, degrees, needs, rows, table, eager, sources
                 missing[v] = left - 1
                 if left == 1:
                     queue[end] = v
+                    prefetch(starts, np.int64(v))
                     if tell:
                         by[base + end], when[base + end] = u, steps + 1
                     end += 1
@@ -125,6 +129,8 @@ def loaded(starts, receivers, loads, thresholds, sources, chances, first, runs, 
                 layer = end
             u = queue[at]
             at += 1
+            if at + AHEAD < end:
+                prefetch(receivers, starts[queue[at + AHEAD]])
             for arc in range(starts[u], starts[u + 1]):
                 v = receivers[arc]
                 if seen[v] != mark:
@@ -142,6 +148,7 @@ def loaded(starts, receivers, loads, thresholds, sources, chances, first, runs, 
                 missing[v] = left
                 if left <= 0.0:
                     queue[end] = v
+                    prefetch(starts, np.int64(v))
                     if tell:
                         by[base + end], when[base + end] = u, steps + 1
                     end += 1
