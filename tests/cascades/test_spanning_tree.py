@@ -11,8 +11,8 @@ from scipy import sparse
 from sparsefire.cascades.cavity import cavity, cavity_marginals
 from sparsefire.cascades.independent import IndependentCascade
 from sparsefire.cascades.small import enumerate_independent
-from sparsefire.cascades.tree import tree_law
 from sparsefire.cascades.spanning_tree import _spanning, tree_approximation
+from sparsefire.cascades.tree import tree_law
 from sparsefire.errors import UserError
 from sparsefire.wiring.graph import Wiring
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from sparsefire.cascades.closed_forms import star_law
 from sparsefire.cascades.forest import forest_of
 from sparsefire.cascades.small import enumerate_thresholds, neighbour_responses
 from sparsefire.cascades.threshold_tree import _log_law, threshold_tree_law
@@ -64,6 +65,44 @@ def test_logarithms_agree_with_scaled_passes():
     found = threshold_tree_law(wiring, responses).log_pmf
     assert np.abs(found - slow).max() < 1e-10
     assert found.min() < -1000
+
+
+@pytest.mark.parametrize("directed", [False, True])
+def test_like_leaves_that_are_taken_together(directed):
+    """Hubs with like and unlike leaves, and with branches; leaves that act on the hub, or only listen."""
+    rng = np.random.default_rng(4)
+    for _ in range(6):
+        senders, receivers = [], []
+        for i in range(1, 70):
+            hub = int(rng.choice([0, 1, 2, 30, 31])) if i > 31 else int(rng.integers(max(0, i - 3), i))
+            senders.append(i)
+            receivers.append(hub)
+            if not directed or rng.random() < 0.6:
+                senders.append(hub)
+                receivers.append(i)
+        wiring = Wiring.from_edges(senders, receivers, units=70)
+        loud = rng.random(70) < 0.3  # every other leaf is like the others
+        responses = [
+            np.sort(rng.random(k + 1)) if loud[i] else np.linspace(0.01, 0.95, k + 2)[: k + 1] ** 2
+            for i, k in enumerate(wiring.in_degrees)
+        ]
+        forest = forest_of(wiring)
+        slow = _log_law(forest, [responses[i] for i in forest.order], forest.up >= 0, forest.down >= 0)
+        found = threshold_tree_law(wiring, responses).log_pmf
+        assert np.array_equal(np.isfinite(found), np.isfinite(slow))
+        some = np.isfinite(slow)
+        assert np.abs(found[some] - slow[some]).max() < 1e-10
+
+
+def test_stars_of_like_leaves_against_the_closed_form():
+    star = Wiring.from_edges([0] * 300, range(1, 301), directed=False)
+    hub = stats.norm(0.5, 0.1).cdf(np.arange(301) / 300)
+    found = threshold_tree_law(star, [hub, *([np.array([0.1, 0.35])] * 300)])
+    exact = star_law(hub, 0.1, 0.35)
+    assert np.abs(found.log_pmf - exact.log_pmf).max() < 1e-10
+    sure = threshold_tree_law(star, [hub, *([np.array([0.1, 1.0])] * 300)])  # all follow an active hub
+    assert sure.pmf[301] == pytest.approx(star_law(hub, 0.1, 1.0).pmf[301], rel=1e-11)
+    assert sure.pmf[:301] == pytest.approx(star_law(hub, 0.1, 1.0).pmf[:301], rel=1e-11, abs=1e-300)
 
 
 def test_wrong_input_names_the_unit():

@@ -9,8 +9,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 
-@intrinsic
-def prefetch(typing_context: Any, array: Any, index: Any) -> Any:
+def _prefetch(typing_context: Any, array: Any, index: Any) -> Any:
     """Begin to load ``array[index]`` (one axis, contiguous) into the caches; changes nothing else."""
     signature = types.void(array, index)
 
@@ -25,5 +24,8 @@ def prefetch(typing_context: Any, array: Any, index: Any) -> Any:
         return context.get_dummy_value()
 
     return signature, code
+
+
+prefetch: Any = intrinsic(_prefetch)
 
 

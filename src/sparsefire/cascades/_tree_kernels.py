@@ -7,14 +7,28 @@ import math
 import numpy as np
 from numba import njit
 
-from sparsefire.cascades._scaled import add, copy, logarithms, multiply, normalise, one
+from sparsefire.cascades._scaled import (
+    WIDTH,
+    add,
+    clear,
+    copy,
+    logarithms,
+    multiply,
+    new_heap,
+    normalise,
+    one,
+    power_of_two,
+)
 
-B, A, S, T = 0, 1, 2, 3  # the four polynomials of a message; of a product, T holds D = ∏S - ∏A
+B, A, D = 0, 1, 2  # the polynomials of a message, D holding T; and of a product; S = A + D in both
 
 
 @njit(nogil=True, cache=True)
 def hang(n: int, low: np.ndarray, high: np.ndarray):
-    """Order units depth first; return (pair that closes a cycle or -1, order, parent, size, pair to the parent)."""
+    """Order units depth first, each tree from its centroid, which makes the sum of all subtree sizes smallest.
+
+    Returns (pair that closes a cycle or -1, order, parent, size, pair to the parent).
+    """
     order = np.empty(n, np.int64)
     parent = np.full(n, -1, np.int64)
     size = np.ones(n, np.int64)
@@ -45,32 +59,35 @@ def hang(n: int, low: np.ndarray, high: np.ndarray):
         pairs[ends[high[e]]] = e
         ends[high[e]] += 1
     seen = np.zeros(n, np.bool_)
-    stack = np.empty(n, np.int64)
-    above = np.full(n, -1, np.int64)
-    by = np.full(n, -1, np.int64)
+    stack = np.empty((n, 3), np.int64)  # unit, position of its parent, pair to it
     at = 0
-    for root in range(n):
-        if seen[root]:
+    for unit in range(n):
+        if seen[unit]:
             continue
-        stack[0] = root
-        seen[root] = True
-        height = 1
-        while height:
-            height -= 1
-            u = stack[height]
-            order[at], parent[at], via[at] = u, above[u], by[u]
-            for k in range(starts[u], starts[u + 1]):
-                e = pairs[k]
-                v = low[e] + high[e] - u
-                if not seen[v]:
-                    seen[v] = True
-                    above[v], by[v] = at, e
-                    stack[height] = v
-                    height += 1
-            at += 1
-    for i in range(n - 1, -1, -1):
-        if parent[i] >= 0:
-            size[parent[i]] += size[i]
+        root, first = unit, at
+        for turn in range(2):
+            stack[0, 0], stack[0, 1], stack[0, 2] = root, -1, -1
+            height, at = 1, first
+            while height:
+                height -= 1
+                u, by = stack[height, 0], stack[height, 2]
+                seen[u] = True
+                order[at], parent[at], via[at], size[at] = u, stack[height, 1], by, 1
+                for k in range(starts[u], starts[u + 1]):
+                    e = pairs[k]
+                    if e != by:
+                        stack[height, 0], stack[height, 1], stack[height, 2] = low[e] + high[e] - u, at, e
+                        height += 1
+                at += 1
+            for i in range(at - 1, first, -1):
+                size[parent[i]] += size[i]
+            middle = at - 1
+            while 2 * size[middle] < at - first:
+                middle -= 1
+            if turn == 0 and middle > first:
+                root = order[middle]
+            else:
+                break
     return -1, order, parent, size, via
 
 
@@ -104,77 +121,138 @@ def independent_pass(
     """Return (log of the coefficients of G(r·y), whether anything was dropped); r = mantissa · 2^exponent.
 
     Messages of disjoint subtrees share one store of 2n values per polynomial: the subtree at position i of size s owns
-    [2i, 2i + 2s) and needs s + 1 of them. So memory is linear in n for every tree.
+    [2i, 2i + 2s) and needs s + 1 of them. So memory is linear in n for every tree. Children are multiplied two at a
+    time, products of like size first: every two units meet in one product, and a star costs no more than a path.
     """
     n = len(size)
-    store = np.empty((4, 2 * n))
-    store_meta = np.zeros((n, 4, 3), np.int64)
-    product = np.empty((2, 4, n + 2))
-    product_meta = np.zeros((2, 4, 3), np.int64)
-    spare = np.empty((3, n + 2))
-    spare_meta = np.zeros((3, 3), np.int64)
+    spare = n // WIDTH + 2
+    # on the heap: two stores of n blocks for each of B, A, D; n for each of products that wait; spare ones; and 1, 1, 0
+    heap = new_heap(9 * n + 5 * spare + 3)
+    spares, units = 9 * n, 9 * n + 5 * spare
+    one(heap, units + B)
+    one(heap, units + A)
+    turn = np.zeros(n, np.int64)  # which of the two stores: a unit writes where its children do not stand
+    for i in range(n):
+        for k in range(starts[i], starts[i + 1]):
+            turn[children[k]] = 1 - turn[i]
+    waiting = np.empty((int(math.sqrt(2.0 * n)) + 4, 3), np.int64)  # their sizes fall strictly
+    weights, exponents = np.empty((3, 3)), np.empty((3, 3), np.int64)
     dropped = False
     for i in range(n - 1, -1, -1):
-        now = 0
-        if starts[i] == starts[i + 1]:
-            for kind in range(3):
-                one(product[0, kind], product_meta[0, kind])
-            product_meta[0, T, :] = 0
-        for k in range(starts[i], starts[i + 1]):
-            c = children[k]
-            child, child_meta = store[:, 2 * c : 2 * c + 2 * size[c]], store_meta[c]
-            if k == starts[i]:
-                for kind in range(4):
-                    copy(child[kind], child_meta[kind], product[0, kind], product_meta[0, kind])
-                continue
-            old, old_meta, new, new_meta = product[now], product_meta[now], product[1 - now], product_meta[1 - now]
-            for kind in range(3):
-                dropped |= multiply(old[kind], old_meta[kind], child[kind], child_meta[kind], new[kind], new_meta[kind])
-            # D ← D · S_c + (∏A) · T_c, every term positive
-            dropped |= multiply(old[T], old_meta[T], child[S], child_meta[S], new[T], new_meta[T])
-            dropped |= multiply(old[A], old_meta[A], child[T], child_meta[T], spare[0], spare_meta[0])
-            dropped |= add(new[T], new_meta[T], spare[0], spare_meta[0], 1.0, 0, 0)
-            dropped |= normalise(new[T], new_meta[T])
-            now = 1 - now
-        full, full_meta = product[now], product_meta[now]
-        self, q = p[i], 1.0 - p[i]
-        f, f_meta = spare[0], spare_meta[0]  # F = r·y·(p ∏S + q D)
-        f_meta[:] = 0
-        dropped |= add(f, f_meta, full[S], full_meta[S], self * tilt_mantissa, tilt_exponent, 1)
-        dropped |= add(f, f_meta, full[T], full_meta[T], q * tilt_mantissa, tilt_exponent, 1)
-        dropped |= normalise(f, f_meta)
-        mine, mine_meta = store[:, 2 * i : 2 * i + 2 * size[i]], store_meta[i]
-        mine_meta[:] = 0
-        a, b = up[i], down[i]
-        b_mantissa, b_exponent = math.frexp(b)
-        stay_mantissa, stay_exponent = math.frexp(1.0 - b)
-        # B = q ∏B + (1-a) F; a root has a = 0, so that B is its law
-        dropped |= add(mine[B], mine_meta[B], full[B], full_meta[B], q, 0, 0)
-        dropped |= add(mine[B], mine_meta[B], f, f_meta, 1.0 - a, 0, 0)
-        for kind in (A, S):  # A = (1-b) N + b L + (1-a) F, S = A + T = (1-b) N + b L + F
-            row, meta = mine[kind], mine_meta[kind]
-            dropped |= add(row, meta, full[B], full_meta[B], stay_mantissa * q, stay_exponent, 0)
-            dropped |= add(
-                row, meta, full[A], full_meta[A], b_mantissa * (q * tilt_mantissa), b_exponent + tilt_exponent, 1
-            )
-            dropped |= add(row, meta, f, f_meta, 1.0 if kind == S else 1.0 - a, 0, 0)
-        dropped |= add(mine[T], mine_meta[T], f, f_meta, a, 0, 0)
-        for kind in range(4):
-            dropped |= normalise(mine[kind], mine_meta[kind])
-    now = 0
-    one(product[0, 0], product_meta[0, 0])
-    for k in range(starts[n], starts[n + 1]):
-        c = children[k]
-        dropped |= multiply(
-            product[now, 0],
-            product_meta[now, 0],
-            store[B, 2 * c : 2 * c + 2 * size[c]],
-            store_meta[c, B],
-            product[1 - now, 0],
-            product_meta[1 - now, 0],
-        )
-        now = 1 - now
-    return logarithms(product[now, 0], product_meta[now, 0], n + 1), dropped
+        product, apart = units, 1
+        if starts[i] < starts[i + 1]:
+            store = 3 * n * (1 - turn[i])
+            product, lost = _product(heap, size, children[starts[i] : starts[i + 1]], store, 6 * n, spares, 3, waiting)
+            apart = spare if product == spares else n
+            dropped |= lost
+        _weights(p[i], up[i], down[i], tilt_mantissa, tilt_exponent, weights, exponents)
+        dropped |= _message(heap, product, apart, weights, exponents, 3 * n * turn[i] + i, n)
+    product, lost = _product(heap, size, children[starts[n] : starts[n + 1]], 0, 6 * n, spares, 1, waiting)
+    return logarithms(heap, product, n + 1), dropped | lost
+
+
+@njit(nogil=True, cache=True)
+def _product(
+    heap,
+    size: np.ndarray,
+    children: np.ndarray,
+    store: int,
+    waits: int,
+    spares: int,
+    kinds: int,
+    waiting: np.ndarray,
+):
+    """Multiply the messages of ``children``, smallest first: B, A and D, or only B; return (where, anything dropped).
+
+    The last two products that wait are joined while the first of them is no larger than the second.
+    """
+    n, spare = len(size), len(size) // WIDTH + 2
+    dropped = False
+    height, done = 0, 0
+    for c in children:
+        waiting[height, 0], waiting[height, 1], waiting[height, 2] = (
+            store + c,
+            waits + done,
+            size[c],
+        )  # where it is, where there is room for it, its size
+        done += size[c]
+        height += 1
+        while height > 1 and (c == children[-1] or waiting[height - 2, 2] <= waiting[height - 1, 2]):
+            height -= 1
+            large, small = waiting[height - 1, 0], waiting[height, 0]
+            if waiting[height - 1, 2] < waiting[height, 2]:
+                large, small = small, large
+            dropped |= _join(heap, large, small, n, kinds, spares, spare)
+            if height == 1 and c == children[-1]:
+                return spares, dropped
+            waiting[height - 1, 0] = waiting[height - 1, 1]
+            waiting[height - 1, 2] += waiting[height, 2]
+            for kind in range(kinds):
+                copy(heap, spares + kind * spare, waiting[height - 1, 0] + kind * n)
+    return waiting[0, 0], dropped
+
+
+@njit(nogil=True, cache=True)
+def _join(heap, x: int, y: int, n: int, kinds: int, spares: int, spare: int) -> bool:
+    """Write the product of (B, A, D) at x and y to ``spares``, or only that of B: D = D₁ S₂ + A₁ D₂, S₂ = A₂ + D₂."""
+    dropped = multiply(heap, x + B * n, y + B * n, spares + B * spare)
+    if kinds == 3:
+        product, sums, more = spares + D * spare, spares + 3 * spare, spares + 4 * spare
+        dropped |= multiply(heap, x + A * n, y + A * n, spares + A * spare)
+        clear(heap, sums)
+        dropped |= add(heap, sums, y + A * n, 1.0, 0, 0)
+        dropped |= add(heap, sums, y + D * n, 1.0, 0, 0)
+        dropped |= normalise(heap, sums)
+        dropped |= multiply(heap, x + D * n, sums, product)
+        dropped |= multiply(heap, x + A * n, y + D * n, more)
+        dropped |= add(heap, product, more, 1.0, 0, 0)
+        dropped |= normalise(heap, product)
+    return dropped
+
+
+@njit(nogil=True, cache=True)
+def _weights(
+    p: float, a: float, b: float, tilt_mantissa: float, tilt_exponent: int, weights: np.ndarray, exponents: np.ndarray
+) -> None:
+    """Write the weights 2^exponent · weight [message, product] of ∏B, y ∏A and y D in the message of a unit.
+
+    With F = r·y (p ∏A + D): B = q ∏B + (1-a) F, A = (1-b) q ∏B + b q r·y ∏A + (1-a) F, T = a F. A root has a = 0, so
+    that its B is the law of its tree.
+    """
+    q = 1.0 - p
+    p_mantissa, p_exponent = math.frexp(p)  # products of tiny probabilities underflow
+    a_mantissa, a_exponent = math.frexp(a)
+    b_mantissa, b_exponent = math.frexp(b)
+    exponents[:] = tilt_exponent
+    weights[B, B], weights[A, B], weights[D, B] = q, (1.0 - b) * q, 0.0
+    exponents[:, B] = 0
+    weights[B, D] = weights[A, D] = (1.0 - a) * tilt_mantissa
+    weights[D, D] = a_mantissa * tilt_mantissa
+    exponents[D, D] += a_exponent
+    weights[B, A], weights[D, A] = weights[B, D] * p_mantissa, weights[D, D] * p_mantissa
+    exponents[B, A] += p_exponent
+    exponents[D, A] += a_exponent + p_exponent
+    helped = b_mantissa * q * tilt_mantissa
+    if helped == 0.0 or (weights[B, A] > 0.0 and p_exponent > b_exponent):
+        weights[A, A] = weights[B, A] + helped * power_of_two(b_exponent - p_exponent)
+        exponents[A, A] += p_exponent
+    else:
+        weights[A, A] = helped + weights[B, A] * power_of_two(p_exponent - b_exponent)
+        exponents[A, A] += b_exponent
+
+
+@njit(nogil=True, cache=True)
+def _message(heap, x: int, x_apart: int, weights: np.ndarray, exponents: np.ndarray, out: int, apart: int) -> bool:
+    """Write the message of a unit to ``out`` from the products ∏B, ∏A, D over its children at x."""
+    dropped = False
+    for kind in range(3):
+        row = out + kind * apart
+        clear(heap, row)
+        for by in range(3):
+            step = 0 if by == B else 1
+            dropped |= add(heap, row, x + by * x_apart, weights[kind, by], exponents[kind, by], step)
+        dropped |= normalise(heap, row)
+    return dropped
 
 
 @njit(nogil=True, cache=True)

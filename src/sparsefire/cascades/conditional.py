@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from sparsefire.cascades.forest import Forest
-from sparsefire.cascades.stitch import REACH
 from sparsefire.cascades.tree import prepared, tree_law
 from sparsefire.errors import UserError
 from sparsefire.wiring.graph import Wiring
@@ -21,6 +20,7 @@ from sparsefire.wiring.graph import Wiring
 Scaled = tuple[np.ndarray, int]  # values and binary exponent
 ONE: Scaled = (np.ones(1), 0)
 NOTHING: Scaled = (np.zeros(1), 0)
+REACH = 640.0  # coefficients are held down to exp(-640), about 1e-278, of the largest
 
 
 def marginals_given_size(wiring: Wiring, probability: Any, sources: Any, size: int) -> np.ndarray:

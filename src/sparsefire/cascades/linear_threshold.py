@@ -60,7 +60,7 @@ class LinearThreshold(CascadeModel):
         if len(over):
             unit = int(over[np.argmax(total[over])])
             raise UserError(
-                f"unit {unit} is acted on with more than 1 in all.",
+                f"unit {self.wiring.name(unit)} is acted on with more than 1 in all.",
                 came=f"influences that add up to {total[unit]:.6g} ({len(over):,} such units)",
                 expected="at most 1 over the arcs that reach a unit",
                 attempt="influence=None, which gives every arc 1 / in-degree",

@@ -7,14 +7,16 @@ from collections.abc import Callable
 
 import numpy as np
 
-REACH = 640.0  # a pass is trusted down to exp(-640), about 1e-278, of its largest tilted entry
+REACH = 350.0  # a pass is trusted down to exp(-350), about 1e-152, of the largest tilted entry nearby
 PASSES = 60
 STEPS = (0.0, 300.0, 1200.0)  # extra tilt where a pass beyond the known part shows nothing new
 
 Pass = Callable[[float, int], tuple[np.ndarray, bool]]
 
 
-def stitched(run: Pass, size: int, least: int, most: int, fallback: Callable[[], np.ndarray]) -> np.ndarray:
+def stitched(
+    run: Pass, size: int, least: int, most: int, fallback: Callable[[], np.ndarray], span: int = 0
+) -> np.ndarray:
     """Return log P(0) … log P(size - 1), of relative accuracy everywhere.
 
     Weighting size n by r^n (y ↦ r·y in a generating function with coefficients of 0 or more) loses no relative
@@ -27,13 +29,14 @@ def stitched(run: Pass, size: int, least: int, most: int, fallback: Callable[[],
         size: how many entries.
         least, most: sizes outside are impossible.
         fallback: gives all logarithms by slow arithmetic of unlimited range, for gaps that no tilt reaches.
+        span: what a pass drops is small beside an entry less than so many places away; 0: beside any entry.
 
     >>> law = np.log(0.5) * np.arange(1, 5)
     >>> stitched(lambda m, e: (law + np.arange(4) * np.log(m * 2.0**e), False), 4, 0, 3, lambda: law).round(3).tolist()
     [-0.693, -1.386, -2.079, -2.773]
     """
     found = np.full(size, -np.inf)
-    depth = np.full(size, np.inf)  # how far below the largest tilted entry of its pass
+    depth = np.full(size, np.inf)  # how far below what might hide it in its pass
     sizes = np.arange(size)
 
     def look(log_r: float) -> bool:
@@ -41,7 +44,7 @@ def stitched(run: Pass, size: int, least: int, most: int, fallback: Callable[[],
         mantissa, exponent = math.frexp(math.exp(log_r - math.floor(log_r / math.log(2)) * math.log(2)))
         exponent += math.floor(log_r / math.log(2))
         tilted, dropped = run(mantissa, exponent)
-        below = tilted.max() - tilted
+        below = _below(tilted, span)
         better = (below < REACH if dropped else np.isfinite(tilted)) & (below < depth)
         found[better] = (tilted - sizes * (math.log(mantissa) + exponent * math.log(2)))[better]
         depth[better] = below[better]
@@ -61,7 +64,7 @@ def stitched(run: Pass, size: int, least: int, most: int, fallback: Callable[[],
         before = np.flatnonzero(np.isfinite(found[:first]))
         after = np.flatnonzero(np.isfinite(found[last:])) + last
         for extra in STEPS:
-            if look(_tilt(found, before, after, extra)):
+            if look(_tilt(found, before, after, extra, span)):
                 return found
             if (np.isfinite(depth) & ~known).any():
                 break
@@ -78,7 +81,29 @@ def stitched(run: Pass, size: int, least: int, most: int, fallback: Callable[[],
     return found
 
 
-def _tilt(found: np.ndarray, before: np.ndarray, after: np.ndarray, extra: float) -> float:
+def _below(tilted: np.ndarray, span: int) -> np.ndarray:
+    """Return how far each entry lies below what may hide it; it is sure down to -REACH.
+
+    Without a span that is the largest entry of all. With one, an entry can hide others exp(-REACH) times as large up
+    to ``span`` places away, and further off ones on a cone that falls by REACH per span: they are hidden step by step,
+    possibly by some that are hidden themselves.
+    """
+    if not span:
+        return np.asarray(tilted.max() - tilted)
+
+    from scipy.ndimage import maximum_filter1d
+
+    fall = REACH / span * np.arange(len(tilted))
+    cone = np.full(len(tilted), -np.inf)
+    cone[span:] = np.maximum.accumulate(tilted + fall)[:-span] - fall[span:]
+    back = np.maximum.accumulate((tilted - fall)[::-1])[::-1][span:] + fall[:-span]
+    cone[:-span] = np.maximum(cone[:-span], back)
+    near = maximum_filter1d(tilted, 2 * span - 1, mode="nearest")
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isfinite(tilted), np.maximum(near, cone + REACH) - tilted, np.inf)
+
+
+def _tilt(found: np.ndarray, before: np.ndarray, after: np.ndarray, extra: float, span: int) -> float:
     """Return log r for a gap: level across it, or a little beyond the edge of what is known."""
     if len(before) and len(after):
         left, right = int(before[-1]), int(after[0])
@@ -94,4 +119,5 @@ def _tilt(found: np.ndarray, before: np.ndarray, after: np.ndarray, extra: float
         inner = (values[half] - values[-1]) / abs(int(edge[half] - edge[-1]))
         outer = (values[0] - values[half - 1]) / abs(int(edge[0] - edge[half - 1]))
         bend = max(0.0, (inner - outer) / max(1, half))
-    return sign * (-slope + 0.85 * math.sqrt(2 * REACH * bend) + extra)
+    further = max(0.85 * math.sqrt(2 * REACH * bend), 0.8 * REACH / span if span else 0.0)
+    return sign * (-slope + further + extra)

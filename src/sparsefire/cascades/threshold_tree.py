@@ -30,8 +30,9 @@ from sparsefire.wiring.graph import Wiring
 def threshold_tree_law(wiring: Wiring, responses: Sequence[Any]) -> SizeDistribution:
     """Return the exact law of the final size of a threshold cascade on a forest.
 
-    O(n²) times the largest degree; memory of degree · n for the largest star. ``log_pmf`` is accurate in the far tail,
-    as that of :func:`~sparsefire.cascades.tree.tree_law`.
+    O(n²) times the largest number of children that are not like leaves, memory of that number times n: like leaves of
+    one unit are taken together, so that a star of them costs O(n²). ``log_pmf`` is accurate in the far tail, as that of
+    :func:`~sparsefire.cascades.tree.tree_law`.
 
     Args:
         wiring: a square forest, directed or not.
@@ -60,6 +61,7 @@ def threshold_tree_law(wiring: Wiring, responses: Sequence[Any]) -> SizeDistribu
     least = _reach(wiring, rows, certain=True)
     most = _reach(wiring, rows, certain=False)
 
+    from sparsefire.cascades._scaled import WIDTH
     from sparsefire.cascades._threshold_kernels import threshold_pass
 
     def run(mantissa: float, exponent: int) -> tuple[np.ndarray, bool]:
@@ -75,7 +77,7 @@ def threshold_tree_law(wiring: Wiring, responses: Sequence[Any]) -> SizeDistribu
             int(exponent),
         )
 
-    logs = stitched(run, n + 1, least, most, lambda: _log_law(forest, ordered, acts_up, acts_down))
+    logs = stitched(run, n + 1, least, most, lambda: _log_law(forest, ordered, acts_up, acts_down), WIDTH)
     return SizeDistribution.from_log_pmf(logs, "tree")
 
 

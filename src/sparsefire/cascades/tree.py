@@ -65,6 +65,7 @@ def tree_law(wiring: Wiring, probability: Any, sources: Any) -> SizeDistribution
     least = closure(forest, p == 1, up == 1, down == 1)
     most = closure(forest, p > 0, up > 0, down > 0)
 
+    from sparsefire.cascades._scaled import WIDTH
     from sparsefire.cascades._tree_kernels import independent_pass
 
     def run(mantissa: float, exponent: int) -> tuple[np.ndarray, bool]:
@@ -72,7 +73,7 @@ def tree_law(wiring: Wiring, probability: Any, sources: Any) -> SizeDistribution
             forest.size, forest.starts, forest.children, p, up, down, float(mantissa), int(exponent)
         )
 
-    logs = stitched(run, n + 1, least, most, lambda: _log_law(forest, p, up, down))
+    logs = stitched(run, n + 1, least, most, lambda: _log_law(forest, p, up, down), WIDTH)
     return SizeDistribution.from_log_pmf(logs, "tree")
 
 

@@ -127,6 +127,14 @@ class Wiring:
             raise UserError("a wiring between two layers has no one number of units.", came=f"shape {self.shape}")
         return self.shape[0]
 
+    def name(self, unit: int) -> str:
+        """Return how to speak of a unit: its number, and its label if it has one.
+
+        >>> Wiring.from_edges([0], [1], labels=["a", "b"]).name(1)
+        "1 ('b')"
+        """
+        return f"{unit} ({self.labels[unit]!r})" if self.labels else str(unit)
+
     @property
     def arcs(self) -> int:
         """Return the number of arcs."""
