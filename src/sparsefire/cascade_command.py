@@ -15,7 +15,7 @@ from sparsefire.errors import UserError
 if TYPE_CHECKING:
     from sparsefire.cascades.distribution import SizeDistribution
     from sparsefire.cascades.model import CascadeModel
-    from sparsefire.cascades.sampling import Marginals
+    from sparsefire.cascades.sampling.runs import Marginals
     from sparsefire.wiring.graph import Wiring
 
 MODELS = ("independent", "linear-threshold", "threshold", "load-redistribution")
@@ -270,7 +270,7 @@ def _check(request: CascadeRequest) -> None:
 
 def _check_method(method: str, model: CascadeModel, wiring: Wiring) -> None:
     """Stop where a method does not fit the model or the network."""
-    from sparsefire.cascades.forest import is_forest
+    from sparsefire.cascades.exact.forest import is_forest
 
     if method not in model.methods:
         raise UserError("this model has no such method.", came=f"--method {method}", expected=", ".join(model.methods))

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from sparsefire import UserError
+from sparsefire.cascades.exact.small import enumerate_thresholds
 from sparsefire.cascades.linear_threshold import LinearThreshold
-from sparsefire.cascades.small import enumerate_thresholds
 from sparsefire.randomness import stream
 from sparsefire.wiring import Wiring, erdos_renyi, random_tree
 

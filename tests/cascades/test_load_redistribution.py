@@ -14,7 +14,7 @@ from scipy import stats
 
 from sparsefire import UserError
 from sparsefire.cascades import load_redistribution
-from sparsefire.cascades.closed_forms import bundle_law
+from sparsefire.cascades.exact.closed_forms import bundle_law
 from sparsefire.cascades.load_redistribution import LoadRedistribution
 from sparsefire.randomness import stream
 from sparsefire.wiring.graph import Wiring

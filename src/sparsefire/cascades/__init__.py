@@ -1,4 +1,8 @@
-"""What spreads over a wiring: models, and the law of how far it gets. Names load when they are first used."""
+"""What spreads over a wiring: models, and the law of how far it gets. Names load when they are first used.
+
+Models stand at the top of this room; ``exact``, ``approximate`` and ``sampling`` are how they are solved,
+``influence``, ``avalanches`` and ``infer`` what is done with them.
+"""
 
 from __future__ import annotations
 
@@ -11,40 +15,41 @@ _HOME = {
     "Threshold": "threshold",
     "LoadRedistribution": "load_redistribution",
     "CascadeModel": "model",
-    "Marginals": "sampling",
-    "Sample": "sampling",
     "SizeDistribution": "distribution",
-    "tree_law": "tree",
-    "marginals": "tree",
-    "marginals_given_size": "conditional",
-    "enumerate_independent": "small",
-    "enumerate_thresholds": "small",
-    "tree_approximation": "spanning_tree",
-    "live_tree_law": "live_tree",
-    "cavity_marginals": "cavity",
-    "cavity_marginals_live": "cavity",
-    "cavity_marginals_threshold": "cavity_thresholds",
-    "MeanField": "ensembles",
-    "Influence": "influence",
+    "Marginals": "sampling.runs",
+    "Sample": "sampling.runs",
+    "MeanField": "approximate.ensembles",
+    "mean_field": "approximate.ensembles",
     "modes": "shape",
-    "threshold_tree_law": "threshold_tree",
-    "independent_units_law": "independent_units",
-    "mean_field": "ensembles",
-    "branching": "",
-    "influence": "",
-    "avalanches": "",
-    "degree_laws": "",
-    "infer": "",
-    "windows": "",
-    "closed_forms": "",
-    "threshold_tree": "",
+    "tree_law": "exact.tree",
+    "live_tree_law": "exact.live_tree",
+    "threshold_tree_law": "exact.threshold_tree",
+    "marginals": "exact.tree",
+    "marginals_given_size": "exact.conditional",
+    "enumerate_independent": "exact.small",
+    "enumerate_thresholds": "exact.small",
+    "tree_approximation": "approximate.spanning_tree",
+    "independent_units_law": "approximate.independent_units",
+    "cavity_marginals": "approximate.cavity",
+    "cavity_marginals_live": "approximate.cavity",
+    "cavity_marginals_threshold": "approximate.cavity_thresholds",
+}
+_MODULES = {
+    "avalanches": "avalanches",
+    "branching": "branching",
+    "closed_forms": "exact.closed_forms",
+    "degree_laws": "approximate.degree_laws",
+    "infer": "infer",
+    "influence": "influence",
+    "windows": "approximate.windows",
 }
 
-__all__ = sorted(_HOME)
+__all__ = sorted([*_HOME, *_MODULES])
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'sparsefire.cascades' has no attribute {name!r}")
-    module = importlib.import_module(f"sparsefire.cascades.{_HOME[name] or name}")
-    return getattr(module, name) if _HOME[name] else module
+    if name in _HOME:
+        return getattr(importlib.import_module(f"sparsefire.cascades.{_HOME[name]}"), name)
+    if name in _MODULES:
+        return importlib.import_module(f"sparsefire.cascades.{_MODULES[name]}")
+    raise AttributeError(f"module 'sparsefire.cascades' has no attribute {name!r}")

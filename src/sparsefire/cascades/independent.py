@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from sparsefire.cascades.closed_forms import complete_independent_law, is_complete
 from sparsefire.cascades.distribution import SizeDistribution
+from sparsefire.cascades.exact.closed_forms import complete_independent_law, is_complete
+from sparsefire.cascades.exact.small import enumerate_independent, uncertainty
+from sparsefire.cascades.exact.tree import tree_law
 from sparsefire.cascades.model import CascadeModel
-from sparsefire.cascades.sampling import Marginals, Record, Runner
-from sparsefire.cascades.small import enumerate_independent, uncertainty
+from sparsefire.cascades.sampling.runs import Marginals, Record, Runner
 from sparsefire.cascades.sources import Sources
-from sparsefire.cascades.tree import tree_law
 from sparsefire.errors import UserError
 from sparsefire.wiring.graph import Wiring
 
@@ -81,7 +81,7 @@ class IndependentCascade(CascadeModel):
         return np.rint(self.wiring.per_arc(self.probability) * 2.0**53).astype(np.uint64)
 
     def _runner(self, start: Sources) -> Runner:
-        from sparsefire.cascades.simulate import independent_each, independent_jumps
+        from sparsefire.cascades.sampling.independent import independent_each, independent_jumps
 
         wiring = self.wiring
         if self._shared is None and self._largest > LARGEST_JUMPED:
@@ -123,18 +123,18 @@ class IndependentCascade(CascadeModel):
         return tree_law(self.wiring, self.probability, chances)
 
     def _tree_approximation(self, chances: np.ndarray) -> SizeDistribution:
-        from sparsefire.cascades.spanning_tree import tree_approximation
+        from sparsefire.cascades.approximate.spanning_tree import tree_approximation
 
         return tree_approximation(self.wiring, self.probability, chances)
 
     def _cavity(self, chances: np.ndarray) -> np.ndarray:
-        from sparsefire.cascades.cavity import cavity_marginals
+        from sparsefire.cascades.approximate.cavity import cavity_marginals
 
         return cavity_marginals(self.wiring, self.probability, chances)
 
     def _given_size(self, chances: np.ndarray, size: int, hurry: bool) -> Marginals | None:
         if not self._forest(hurry):
             return None
-        from sparsefire.cascades.conditional import marginals_given_size
+        from sparsefire.cascades.exact.conditional import marginals_given_size
 
         return Marginals(marginals_given_size(self.wiring, self.probability, chances, size), "tree")

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sparsefire.cascades.distribution import SizeDistribution
+from sparsefire.cascades.exact.small import enumerate_live
 from sparsefire.cascades.model import METHODS, CascadeModel
-from sparsefire.cascades.sampling import Record, Runner
-from sparsefire.cascades.small import enumerate_live
+from sparsefire.cascades.sampling.runs import Record, Runner
 from sparsefire.cascades.sources import Sources
 from sparsefire.errors import UserError
 from sparsefire.wiring.graph import Wiring
@@ -87,7 +87,7 @@ class LinearThreshold(CascadeModel):
         return replace(self.wiring, given=np.arange(self.wiring.arcs), edges=self.wiring.arcs)
 
     def _runner(self, start: Sources) -> Runner:
-        from sparsefire.cascades.simulate_thresholds import UNIFORM, counted, loaded
+        from sparsefire.cascades.sampling.thresholds import UNIFORM, counted, loaded
 
         wiring, none = self.wiring, np.empty(0, np.int64)
         if self.influence is None:
@@ -118,11 +118,11 @@ class LinearThreshold(CascadeModel):
         return f"a forest, or at most {MOST_PATTERNS:,} ways to choose who each unit listens to and who starts"
 
     def _tree(self, chances: np.ndarray) -> SizeDistribution:
-        from sparsefire.cascades.live_tree import live_tree_law
+        from sparsefire.cascades.exact.live_tree import live_tree_law
 
         return live_tree_law(self._by_arc, self.weights, chances)
 
     def _cavity(self, chances: np.ndarray) -> np.ndarray:
-        from sparsefire.cascades.cavity import cavity_marginals_live
+        from sparsefire.cascades.approximate.cavity import cavity_marginals_live
 
         return cavity_marginals_live(self._by_arc, self.weights, chances)

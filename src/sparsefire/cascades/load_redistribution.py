@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from sparsefire.cascades import sampling
-from sparsefire.cascades.closed_forms import complete_law, is_complete
 from sparsefire.cascades.distribution import SizeDistribution
+from sparsefire.cascades.exact.closed_forms import complete_law, is_complete
 from sparsefire.cascades.laws import ROUNDING, check_thresholds, each_its_own, is_law, per_unit
 from sparsefire.cascades.model import CascadeModel
-from sparsefire.cascades.sampling import Marginals, Record, Runner
+from sparsefire.cascades.sampling import runs as sampling
+from sparsefire.cascades.sampling.runs import Marginals, Record, Runner
 from sparsefire.cascades.sources import Sources, read_sources
 from sparsefire.errors import UserError
 from sparsefire.wiring.graph import Wiring
@@ -100,7 +100,7 @@ class LoadRedistribution(CascadeModel):
     def _capacities(self, first: int, runs: int, key: np.uint64) -> np.ndarray:
         """Return capacities [runs, n], or [1, n] where they are given; loads that miss them by rounding reach them."""
         if is_law(self.capacity):
-            from sparsefire.cascades.simulate import uniforms
+            from sparsefire.cascades.sampling.independent import uniforms
 
             values = np.asarray(self.capacity.ppf(uniforms(self.wiring.units, first, runs, key)), dtype=np.float64)
         else:
@@ -108,7 +108,7 @@ class LoadRedistribution(CascadeModel):
         return np.ascontiguousarray(values * (1 - ROUNDING * np.sign(values)))
 
     def _runner(self, start: Sources) -> Runner:
-        from sparsefire.cascades.simulate_loads import among_all, among_neighbours
+        from sparsefire.cascades.sampling.loads import among_all, among_neighbours
 
         wiring, load, drawn = self.wiring, self._load, is_law(self.capacity)
         none = np.empty(0, np.int64)

@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from sparsefire.cascades import sampling
 from sparsefire.cascades.distribution import SizeDistribution
-from sparsefire.cascades.forest import is_forest
-from sparsefire.cascades.sampling import Marginals, Runner, Sample
+from sparsefire.cascades.exact.forest import is_forest
+from sparsefire.cascades.sampling import runs as sampling
+from sparsefire.cascades.sampling.runs import Marginals, Runner, Sample
 from sparsefire.cascades.sources import Sources, read_sources
 from sparsefire.errors import UserError
 from sparsefire.wiring.graph import Wiring
@@ -60,7 +60,7 @@ class CascadeModel(ABC):
         if method == "tree-approximation":
             return self._tree_approximation(chances)
         if method == "mean-field":
-            from sparsefire.cascades.independent_units import independent_units_law
+            from sparsefire.cascades.approximate.independent_units import independent_units_law
 
             return independent_units_law(self._cavity(chances))
         if method != "monte-carlo":

@@ -8,13 +8,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from sparsefire.cascades import sampling
-from sparsefire.cascades.closed_forms import complete_law, is_complete
 from sparsefire.cascades.distribution import SizeDistribution
+from sparsefire.cascades.exact.closed_forms import complete_law, is_complete
+from sparsefire.cascades.exact.small import enumerate_thresholds
 from sparsefire.cascades.laws import ROUNDING, check_thresholds, each_its_own, is_law
 from sparsefire.cascades.model import METHODS, CascadeModel
-from sparsefire.cascades.sampling import Record, Runner
-from sparsefire.cascades.small import enumerate_thresholds
+from sparsefire.cascades.sampling import runs as sampling
+from sparsefire.cascades.sampling.runs import Record, Runner
 from sparsefire.cascades.sources import Sources, read_sources
 from sparsefire.errors import UserError
 from sparsefire.wiring.graph import Wiring
@@ -133,7 +133,7 @@ class Threshold(CascadeModel):
         return [known[key] for key in zip(self.wiring.in_degrees.tolist(), self._step.tolist(), strict=True)]
 
     def _runner(self, start: Sources) -> Runner:
-        from sparsefire.cascades.simulate_thresholds import GIVEN, TABLE, counted, loaded
+        from sparsefire.cascades.sampling.thresholds import GIVEN, TABLE, counted, loaded
 
         wiring, law = self.wiring, is_law(self.thresholds)
         if self._step is not None:
@@ -169,7 +169,7 @@ class Threshold(CascadeModel):
         if not is_law(self.thresholds):
             theta = np.broadcast_to(np.asarray(self.thresholds, dtype=np.float64), (1, self.wiring.units))
             return theta * (1 - ROUNDING * np.sign(theta))
-        from sparsefire.cascades.simulate import uniforms
+        from sparsefire.cascades.sampling.independent import uniforms
 
         return np.asarray(self.thresholds.ppf(uniforms(self.wiring.units, first, runs, key)), dtype=np.float64)
 
@@ -201,12 +201,12 @@ class Threshold(CascadeModel):
         )
 
     def _tree(self, chances: np.ndarray) -> SizeDistribution:
-        from sparsefire.cascades.threshold_tree import threshold_tree_law
+        from sparsefire.cascades.exact.threshold_tree import threshold_tree_law
 
         return threshold_tree_law(self.wiring, self._responses_from(chances))
 
     def _cavity(self, chances: np.ndarray) -> np.ndarray:
-        from sparsefire.cascades.cavity_thresholds import cavity_marginals_threshold
+        from sparsefire.cascades.approximate.cavity_thresholds import cavity_marginals_threshold
 
         return cavity_marginals_threshold(self.wiring, self._responses_from(chances))
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsefire.cascades.sampling import Marginals
+from sparsefire.cascades.sampling.runs import Marginals
 from sparsefire.errors import UserError
 from sparsefire.report import cascade_text, svg
 from sparsefire.report.cascade_page import build_page, versions

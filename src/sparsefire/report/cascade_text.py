@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sparsefire.cascades.distribution import SizeDistribution
-from sparsefire.cascades.sampling import Marginals
+from sparsefire.cascades.sampling.runs import Marginals
 from sparsefire.cascades.shape import Mode, binned, modes
 from sparsefire.report.textual import fit
 from sparsefire.search import figures

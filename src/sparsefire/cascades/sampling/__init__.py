@@ -1,0 +1,1 @@
+"""Many runs at once: compiled kernels, and how their runs are shared out over threads."""
