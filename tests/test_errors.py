@@ -18,9 +18,10 @@ def test_render_shows_only_what_was_given():
     ]  # fmt: skip
 
 
-def test_str_is_the_message_and_it_is_a_value_error():
+def test_str_says_all_of_it_and_it_is_a_value_error():
     error = UserError("wrong.", came="a")
-    assert str(error) == "wrong."
+    assert str(error) == error.render()
+    assert error.message == "wrong."
     assert isinstance(error, ValueError)
     with pytest.raises(ValueError, match="wrong"):
         raise error
@@ -40,5 +41,6 @@ def test_lines_are_named_so_that_none_is_mistaken():
         UserError("wrong.", "a")
 
 
-def test_traceback_ends_with_the_message():
-    assert traceback.format_exception_only(UserError("wrong.", came="a"))[-1].strip().endswith("UserError: wrong.")
+def test_traceback_ends_with_all_of_it():
+    last = "".join(traceback.format_exception_only(UserError("wrong.", came="a")))
+    assert last.rstrip().endswith("UserError: wrong.\n  came      a")

@@ -119,7 +119,7 @@ def test_workers_stay_warm():
 def test_user_error_arrives_whole(workers):
     with pytest.raises(UserError) as caught:
         list(run_all(complain, [1, 2, 3], workers=workers))
-    assert (str(caught.value), caught.value.came, caught.value.expected, caught.value.attempt) == (
+    assert (caught.value.message, caught.value.came, caught.value.expected, caught.value.attempt) == (
         "bad row.",
         "x",
         "y",

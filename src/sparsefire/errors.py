@@ -12,7 +12,8 @@ class UserError(ValueError):
         expected: what would have been right.
         attempt: something to paste or do next.
 
-    The command line prints ``error:`` and :meth:`render`, then exits with 2; in Python it is a ``ValueError``.
+    The command line prints ``error:`` and :meth:`render`, then exits with 2; in Python it is a ``ValueError`` whose text
+    is all of it.
 
     >>> print(UserError("density is 2.", came="2", expected="a fraction in (0, 1]").render())
     density is 2.
@@ -29,6 +30,9 @@ class UserError(ValueError):
 
     def __reduce__(self):  # keyword-only fields must survive the trip back from a worker process
         return _rebuild, (self.message, self.came, self.expected, self.attempt)
+
+    def __str__(self) -> str:
+        return self.render()
 
     def render(self) -> str:
         """Return the message followed by the lines that are not empty."""

@@ -54,6 +54,13 @@ def test_complete_graphs_have_a_closed_form() -> None:
     )  # fmt: skip
 
 
+def test_one_sure_source_on_a_complete_graph() -> None:
+    law = IndependentCascade(complete(), 0.2).size_distribution([3])
+    assert law.method == "complete graph"
+    np.testing.assert_allclose(law.pmf, [0, 0.4096, 0.2097152, 0.16357786, 0.13516145, 0.0819455], atol=1e-8)
+    assert IndependentCascade(complete(), 0.2).size_distribution(np.ones(5)).pmf.tolist()[-1] == 1.0
+
+
 def test_tiny_graphs_are_enumerated_and_larger_ones_sampled() -> None:
     tiny = Wiring.from_edges([0, 1, 2, 2], [1, 2, 0, 1])
     law = IndependentCascade(tiny, [0.5, 0.2, 0.9, 0.4]).size_distribution([0])

@@ -13,6 +13,7 @@ def test_three_ways_to_say_the_same() -> None:
     for given in ([2, 0], np.array([2, 0], np.uint8), [True, False, True, False], [1.0, 0.0, 1.0, 0.0]):
         assert read_sources(given, 4).dense(4).tolist() == [1.0, 0.0, 1.0, 0.0]
     assert read_sources(3, 4).dense(4).tolist() == [0.0, 0.0, 0.0, 1.0]
+    assert read_sources(0.25, 4).dense(4).tolist() == [0.25] * 4
 
 
 @pytest.mark.parametrize("nobody", [None, [], (), np.array([]), np.zeros(4), np.zeros(4, bool)])

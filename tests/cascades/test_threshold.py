@@ -144,13 +144,30 @@ def test_methods_that_need_counts_say_so() -> None:
 
 
 def test_a_law_for_each_unit() -> None:
-    """Units of one law in two classes: as a mixture of fixed responses on two isolated pairs."""
     pairs = Wiring.from_edges([0, 2], [1, 3], units=4)
     model = Threshold(pairs, stats.uniform([0, 0, 0, 0], [1, 1, 4, 4]))
-    found = model.marginals([0, 2], runs=100_000, rng=0)
-    assert found.method == "monte-carlo"
-    expected = np.array([1.0, 1.0, 1.0, 0.25])
-    assert np.all(np.abs(found.probability - expected) <= 4 * np.sqrt(expected * (1 - expected) / 100_000))
+    np.testing.assert_allclose(model.marginals([0, 2]).probability, [1.0, 1.0, 1.0, 0.25], atol=1e-12)
+    ring = Wiring.from_edges([0, 1, 2, 3], [1, 2, 3, 0], directed=False)
+    model = Threshold(ring, stats.norm([0.2, 0.5, 0.5, 0.8], 0.3))
+    law = model.size_distribution([0])
+    assert law.method == "enumeration"
+    found = model.size_distribution([0], "monte-carlo", runs=100_000, rng=0).pmf
+    assert np.all(np.abs(found - law.pmf) <= 4 * np.sqrt(law.pmf * (1 - law.pmf) / 100_000))
+
+
+def test_loads_may_differ_from_unit_to_unit() -> None:
+    """Half a load each on unit 2, a quarter on unit 3: their numbers of active in-neighbours tell what they do."""
+    tree = Wiring.from_edges([0, 1, 2], [2, 2, 3])
+    model = Threshold(tree, stats.uniform(), load=[0.5, 0.5, 0.25])
+    law = model.size_distribution([0], "tree")
+    np.testing.assert_allclose(law.pmf, [0, 0.5, 0.375, 0.125, 0], atol=1e-12)
+
+
+def test_sure_sources_on_a_complete_graph() -> None:
+    law = Threshold(COMPLETE, LAW).size_distribution([0, 3])
+    assert law.method == "complete graph"
+    found = Threshold(COMPLETE, LAW).size_distribution([0, 3], "monte-carlo", runs=100_000, rng=0).pmf
+    assert np.all(np.abs(found - law.pmf) <= 4 * np.sqrt(law.pmf * (1 - law.pmf) / 100_000))
 
 
 def test_nothing_left_to_chance_is_run_once() -> None:

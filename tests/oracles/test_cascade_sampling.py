@@ -361,7 +361,7 @@ def test_laws_and_marginals_by_any_way_that_is_offered(name: str) -> None:
 
 
 def test_impossible_sizes_have_no_probability() -> None:
-    model, sources, joint = case("independent odd sure")
+    model, sources, _ = case("independent odd sure")
     law = model.size_distribution(sources, method="monte-carlo", runs=5_000, rng=0)
     assert law.pmf[:2].tolist() == [0.0, 0.0]
     assert law.log_pmf[0] == -math.inf
@@ -478,8 +478,8 @@ def test_bands_of_sampled_laws() -> None:
     assert missed <= 20
     low, high = law.interval(0.9)
     count = np.round(law.cdf * runs).astype(int)
-    assert np.allclose(low[count > 0], stats.beta.ppf(0.05, count, runs - count + 1)[count > 0], rtol=1e-9)
-    inner = count < runs
+    inner = (count > 0) & (count < runs)
+    assert np.allclose(low[inner], stats.beta.ppf(0.05, count, runs - count + 1)[inner], rtol=1e-9)
     assert np.allclose(high[inner], stats.beta.ppf(0.95, count + 1, runs - count)[inner], rtol=1e-9)
 
 
@@ -622,7 +622,7 @@ def test_choice_is_within_its_guarantee_of_the_best() -> None:
 
 
 def test_influence_of_linear_thresholds_and_candidates() -> None:
-    pairs = ODD + [(4, 1)]
+    pairs = [*ODD, (4, 1)]
     model = cascades.LinearThreshold(wired(5, pairs))
     arcs = exposures(5, pairs)
     uniform = [lambda x: min(max(float(x), 0.0), 1.0)] * 5

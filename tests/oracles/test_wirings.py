@@ -1,4 +1,4 @@
-"""Oracle: wirings and the densities of layers, from their definitions: counts, degrees, laws of random graphs, files."""
+"""Oracle: wirings and the densities of layers, from their definitions: counts, degrees, laws, files."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ SHAPES: list[Shapes] = [
     {"in": (100, 784), **{f"h{k}": (100, 100) for k in range(5)}, "out": (10, 100)},
     {"c1": (32, 3, 3, 3), "c2": (64, 32, 3, 3), "c3": (128, 64, 3, 3), "fc": (10, 2048)},
     {"only": (50, 40)},
-    {"wide": (600, 16), "narrow": (8, 900), "mid": (64, 64)},
+    {"wide": (300, 16), "narrow": (8, 900), "mid": (64, 64)},
 ]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sparsefire.cascades.distribution import SizeDistribution
-from sparsefire.cascades.exact.closed_forms import complete_independent_law, is_complete
+from sparsefire.cascades.exact.closed_forms import complete_independent_law, is_complete, like_chance
 from sparsefire.cascades.exact.small import enumerate_independent, uncertainty
 from sparsefire.cascades.exact.tree import tree_law
 from sparsefire.cascades.model import CascadeModel
@@ -107,10 +107,10 @@ class IndependentCascade(CascadeModel):
             return self._tree(chances)
         if uncertainty(self.wiring, self.probability, chances) <= MOST_CHANCES:
             return enumerate_independent(self.wiring, self.probability, chances)
-        units, shared = self.wiring.units, self._shared
-        if shared is not None and np.ptp(chances) == 0 and (not hurry or units <= MOST_COMPLETE):
-            return complete_independent_law(units, shared, float(chances[0])) if is_complete(self.wiring) else None
-        return None
+        units, shared, source = self.wiring.units, self._shared, like_chance(chances)
+        if shared is None or source is None or (hurry and units > MOST_COMPLETE) or not is_complete(self.wiring):
+            return None
+        return complete_independent_law(units, shared, source, int((chances == 1).sum()))
 
     def _solvable(self, chances: np.ndarray) -> str:
         found = uncertainty(self.wiring, self.probability, chances)

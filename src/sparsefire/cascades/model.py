@@ -22,8 +22,8 @@ MOST_ON_TREES = 30_000  # units up to which ``auto`` takes the O(n²) recursion
 class CascadeModel(ABC):
     """A progressive cascade on a wiring: units become active and stay so; who starts is ``sources=``.
 
-    Every method takes ``sources``: ids (whole numbers), a bool mask [n], activation probabilities (floats) [n], or None
-    for nobody but those that start by themselves.
+    Every method takes ``sources``: ids (whole numbers), a bool mask [n], activation probabilities (floats: [n], or one
+    for all), or None for nobody but those that start by themselves.
     """
 
     wiring: Wiring

@@ -31,7 +31,7 @@ class Sources:
 def read_sources(sources: Any, units: int) -> Sources:
     """Read ``sources=``: whole numbers are ids, bools a mask [units], floats activation probabilities [units].
 
-    None and an empty list name nobody.
+    None and an empty list name nobody; one float is the probability of every unit.
 
     Raises:
         UserError: ids that do not exist or come twice, a mask or probabilities of another length, a probability outside
@@ -42,7 +42,8 @@ def read_sources(sources: Any, units: int) -> Sources:
     >>> read_sources([0.5, 0.0, 0.1], 3).chances.tolist()
     [0.5, 0.1]
     """
-    given = np.atleast_1d(np.asarray([] if sources is None else sources))
+    given = np.asarray([] if sources is None else sources)
+    given = np.full(units, given) if given.ndim == 0 and given.dtype.kind == "f" else np.atleast_1d(given)
     if given.shape == (0,):
         return Sources(np.empty(0, np.int64), np.empty(0))
     if given.ndim != 1:

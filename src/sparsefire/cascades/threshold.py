@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sparsefire.cascades.distribution import SizeDistribution
-from sparsefire.cascades.exact.closed_forms import complete_law, is_complete
+from sparsefire.cascades.exact.closed_forms import complete_law_with, is_complete, like_chance
 from sparsefire.cascades.exact.small import enumerate_thresholds
 from sparsefire.cascades.laws import ROUNDING, check_thresholds, each_its_own, is_law
 from sparsefire.cascades.model import METHODS, CascadeModel
@@ -79,16 +79,13 @@ class Threshold(CascadeModel):
 
     @cached_property
     def _step(self) -> np.ndarray | None:
-        """Load per active in-neighbour [n], if their number tells what the unit does; else None."""
-        if each_its_own(self.thresholds):
-            return None
-        if isinstance(self.load, str):
-            if self.load == "exposure":
-                return 1.0 / np.maximum(self.wiring.in_degrees, 1)
-            degrees = self.wiring.out_degrees[self.wiring.out_degrees > 0]
-            return np.full(self.wiring.units, 1.0 / degrees[0]) if len(degrees) and np.ptp(degrees) == 0 else None
-        loads = np.asarray(self.load, dtype=np.float64)
-        return np.full(self.wiring.units, loads.flat[0]) if loads.size and np.ptp(loads) == 0 else None
+        """Load per active in-neighbour [n], if all those of a unit put the same on it; else None."""
+        if isinstance(self.load, str) and self.load == "exposure":
+            return 1.0 / np.maximum(self.wiring.in_degrees, 1)
+        most, least = np.zeros(self.wiring.units), np.full(self.wiring.units, np.inf)
+        np.maximum.at(most, self.wiring.receivers, self._loads)
+        np.minimum.at(least, self.wiring.receivers, self._loads)
+        return most if (least >= most)[self.wiring.in_degrees > 0].all() else None
 
     @cached_property
     def _loads(self) -> np.ndarray:
@@ -116,27 +113,39 @@ class Threshold(CascadeModel):
         """
         if self._step is None:
             raise UserError(
-                "the number of active in-neighbours does not tell what a unit does.",
-                came="a law for each unit" if each_its_own(self.thresholds) else f"load={_short(self.load)}",
-                expected='load="exposure" or one load for all, and one law for all',
+                "the number of active in-neighbours does not tell the load.",
+                came=f"load={self.load!r}" if isinstance(self.load, str) else "loads that differ",
+                expected='load="exposure", or in-neighbours that put the same load on a unit',
                 attempt='method="monte-carlo"',
             )
+        degrees, step = self.wiring.in_degrees, self._step
         if not is_law(self.thresholds):
-            degrees = self.wiring.in_degrees
             return [(np.arange(k + 1) >= need).astype(np.float64) for k, need in zip(degrees, self._needs, strict=True)]
-        known: dict[tuple[int, float], np.ndarray] = {}
-        for k, step in zip(self.wiring.in_degrees.tolist(), self._step.tolist(), strict=True):
-            if (k, step) not in known:
-                known[k, step] = np.asarray(self.thresholds.cdf(np.arange(k + 1) * step), dtype=np.float64)
-                if self.load == "exposure" and k:
-                    known[k, step][-1] = self.thresholds.cdf(1.0)
-        return [known[key] for key in zip(self.wiring.in_degrees.tolist(), self._step.tolist(), strict=True)]
+        if each_its_own(self.thresholds):
+            found = [np.empty(k + 1) for k in degrees]
+            for m in range(int(degrees.max()) + 1):
+                met = np.asarray(self.thresholds.cdf(self._loads_of(m, degrees, step)), dtype=np.float64)
+                for unit in np.flatnonzero(degrees >= m):
+                    found[unit][m] = met[unit]
+            return found
+        kinds, which = np.unique(np.stack([degrees, step]), axis=1, return_inverse=True)
+        rows = [
+            np.asarray(self.thresholds.cdf(self._loads_of(np.arange(k + 1), k, each)), dtype=np.float64)
+            for k, each in zip(kinds[0].astype(np.int64), kinds[1], strict=True)
+        ]
+        return [rows[kind] for kind in which.ravel()]
+
+    def _loads_of(self, active: Any, degrees: Any, step: Any) -> np.ndarray:
+        """Return the load of so many active in-neighbours; that of all of them is exactly 1 with exposure."""
+        if isinstance(self.load, str) and self.load == "exposure":
+            return active / np.maximum(degrees, 1)
+        return active * step
 
     def _runner(self, start: Sources) -> Runner:
         from sparsefire.cascades.sampling.thresholds import GIVEN, TABLE, counted, loaded
 
         wiring, law = self.wiring, is_law(self.thresholds)
-        if self._step is not None:
+        if self._step is not None and not each_its_own(self.thresholds):
             degrees, none = wiring.in_degrees.astype(np.int32), np.empty(0, np.int64)
             if law:
                 rows, table = _packed(self.responses())
@@ -185,9 +194,10 @@ class Threshold(CascadeModel):
             return SizeDistribution.from_pmf(np.arange(len(chances) + 1) == size, "deterministic")
         if self._step is None:
             return None
-        alike = np.ptp(chances) == 0 and (is_law(self.thresholds) or np.ndim(self.thresholds) == 0)
-        if alike and is_complete(self.wiring) and (not hurry or self.wiring.units <= MOST_COMPLETE):
-            return complete_law(chances[0] + (1 - chances[0]) * self.responses()[0])
+        one_law = np.ndim(self.thresholds) == 0 and not each_its_own(self.thresholds) and np.ptp(self._step) == 0
+        p = like_chance(chances)
+        if one_law and p is not None and is_complete(self.wiring) and (not hurry or len(chances) <= MOST_COMPLETE):
+            return complete_law_with(int((chances == 1).sum()), p + (1 - p) * self.responses()[0])
         if self._forest(hurry):
             return self._tree(chances)
         if np.log(self.wiring.in_degrees + 2.0).sum() > np.log(MOST_PATTERNS):
@@ -209,10 +219,6 @@ class Threshold(CascadeModel):
         from sparsefire.cascades.approximate.cavity_thresholds import cavity_marginals_threshold
 
         return cavity_marginals_threshold(self.wiring, self._responses_from(chances))
-
-
-def _short(load: Any) -> str:
-    return repr(load) if isinstance(load, str) else "loads that differ"
 
 
 def _packed(responses: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -69,7 +69,7 @@ def open_problem(
     text = str(source)
     if text.startswith("openml:"):
         found = openml(text.removeprefix("openml:"), target)
-    elif text in BUNDLED and not Path(text).exists():
+    elif text in BUNDLED and not Path(text).is_file():  # a folder of this name may hold its results
         found = bundled(text)
     else:
         return _from_file(Path(source), options, task, score)

@@ -24,6 +24,15 @@ def uniform(shapes: Sequence[Shape]) -> np.ndarray:
     return _sizes(shapes)
 
 
+def er(shapes: Sequence[Shape]) -> np.ndarray:
+    """Return a density in proportion to (in + out) / (in · out), whatever the kernel (Erdős–Rényi, arXiv:1707.04780).
+
+    >>> er([(4, 5), (2, 5)]), er([(4, 5, 3, 3)])
+    (array([9., 7.]), array([81.]))
+    """
+    return np.array([float(sum(shape[:2]) * math.prod(shape[2:])) for shape in shapes])
+
+
 def erk(shapes: Sequence[Shape]) -> np.ndarray:
     """Return weights in proportion to n_in + n_out + kernel extents (Erdős–Rényi–Kernel, arXiv:1911.11134).
 
@@ -47,6 +56,7 @@ def balanced(shapes: Sequence[Shape]) -> np.ndarray:
 
 PROPORTIONS: dict[str, Callable[[Sequence[Shape]], np.ndarray]] = {
     "uniform": uniform,
+    "er": er,
     "erk": erk,
     "balanced": balanced,
 }
@@ -102,7 +112,7 @@ def layer_counts(
     Args:
         shapes: weight shapes, ``[out, in]`` or ``[out, in, *kernel]``, first layer first.
         density: share of all weights to keep, in (0, 1].
-        layout: ``"erk"``, ``"balanced"``, ``"uniform"`` or ``"pyramidal"``.
+        layout: ``"erk"``, ``"er"``, ``"balanced"``, ``"uniform"`` or ``"pyramidal"``.
         fan_in_floor: least mean number of weights per output; by default 3 for pyramidal, none for the others.
 
     Raises:

@@ -225,7 +225,7 @@ def _settled(
             UserWarning,
             stacklevel=3,
         )
-    return Cavity(p, senders, receivers, w, messages, marginals)
+    return Cavity(p, senders, receivers, w, messages, np.abs(marginals))  # 0 without a sign
 
 
 def _starts(ids: np.ndarray, n: int) -> np.ndarray:

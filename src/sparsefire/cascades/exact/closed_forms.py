@@ -48,8 +48,43 @@ def complete_law(failing: Any, method: str = "complete graph") -> SizeDistributi
     return SizeDistribution.from_log_pmf(exposure_chain(values), method)
 
 
-def complete_independent_law(units: int, probability: float, source: float) -> SizeDistribution:
+def complete_law_with(sure: int, failing: Any, method: str = "complete graph") -> SizeDistribution:
+    """Return the law where some of the units are active for sure; the others are alike.
+
+    Args:
+        sure: how many, 0 … N.
+        failing: F_0 ≤ … ≤ F_{N-1} as of :func:`complete_law`, of the others.
+
+    >>> complete_law_with(1, [0.0, 0.5]).pmf.round(6).tolist()
+    [0.0, 0.5, 0.5]
+    """
+    values = np.asarray(failing, dtype=np.float64)
+    if sure == 0:
+        return complete_law(values, method)
+    logs = complete_law(values[sure:], method).log_pmf if sure < len(values) else np.zeros(1)
+    return SizeDistribution.from_log_pmf(np.append(np.full(sure, -np.inf), logs), method)
+
+
+def like_chance(chances: np.ndarray) -> float | None:
+    """Return the source probability of all units that are not sure to start, None if they differ.
+
+    >>> like_chance(np.array([1.0, 0.2, 0.2])), like_chance(np.array([0.1, 0.2]))
+    (0.2, None)
+    """
+    rest = chances[chances < 1]
+    if not len(rest):
+        return 0.0
+    return float(rest[0]) if np.ptp(rest) == 0 else None
+
+
+def complete_independent_law(units: int, probability: float, source: float, sure: int = 0) -> SizeDistribution:
     """Return the law of the independent cascade on the complete graph (Reed–Frost): F_j = 1 - (1-p)(1-w)^j.
+
+    Args:
+        units: N.
+        probability: w, of every arc.
+        source: p, of every unit but the ``sure`` ones, which start.
+        sure: how many.
 
     >>> complete_independent_law(4, 0.2, 0.1).pmf.round(8).tolist()
     [0.6561, 0.1492992, 0.09157018, 0.06634045, 0.03669017]
@@ -57,7 +92,7 @@ def complete_independent_law(units: int, probability: float, source: float) -> S
     w, p = probabilities([probability, source], 2, "probability and source")
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log1p(-p) + np.where(np.arange(units) > 0, np.arange(units) * np.log1p(-w), 0.0)
-    return complete_law(-np.expm1(logs))
+    return complete_law_with(sure, -np.expm1(logs))
 
 
 def complete_threshold_law(units: int, cdf: Callable[[Any], Any]) -> SizeDistribution:

@@ -50,7 +50,8 @@ class Influence:
     Attributes:
         sources: ids int64 [k], in the order in which they were chosen.
         gains: what each adds to the spread of those before it, float64 [k]; the first one's is its spread.
-        spread: expected number of active units in the end, estimated apart from the choice.
+        spread: expected number of active units in the end, from sets that did not choose; they decide when to stop,
+            which makes it a little too high.
         interval: limits of the spread, 95% confidence.
         guarantee: spread over the best spread of any k candidates is at least this, or None: nothing is known.
         confidence: of the guarantee, None without one.
