@@ -12,8 +12,8 @@ class UserError(ValueError):
         expected: what would have been right.
         attempt: something to paste or do next.
 
-    The command line prints ``error:`` and :meth:`render`, then exits with 2; in Python it is a ``ValueError`` whose text
-    is all of it.
+    The command line prints ``error:`` and :meth:`render`, then exits with 2; in Python it is a ``ValueError`` with the
+    same text.
 
     >>> print(UserError("density is 2.", came="2", expected="a fraction in (0, 1]").render())
     density is 2.

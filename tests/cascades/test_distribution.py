@@ -42,7 +42,7 @@ def test_band_of_samples_covers():
         low, high = found.interval()
         truth = law.cdf(np.arange(21))
         inside += bool(np.all((low <= truth + 1e-12) & (truth <= high + 1e-12)))
-        low, high = found.interval(0.95)
+        low, high = found.interval(0.95, simultaneous=False)
         inside_points += (low <= truth) & (truth <= high + 1e-12)
     assert inside >= 0.95 * 400 - 4 * np.sqrt(400 * 0.05 * 0.95)
     assert inside_points.min() >= 0.95 * 400 - 4 * np.sqrt(400 * 0.05 * 0.95)
@@ -50,7 +50,7 @@ def test_band_of_samples_covers():
 
 def test_pointwise_limits_are_those_of_clopper_and_pearson():
     found = SizeDistribution.from_samples([0] * 3 + [1] * 7 + [2] * 90, 3)
-    low, high = found.interval(0.9)
+    low, high = found.interval(0.9, simultaneous=False)
     for k, successes in ((0, 3), (1, 10), (2, 100)):
         exact = stats.binomtest(successes, 100).proportion_ci(0.9, "exact")
         assert (low[k], high[k]) == pytest.approx((exact.low, exact.high))

@@ -8,6 +8,7 @@ from scipy import stats
 
 from sparsefire.cascades.independent import IndependentCascade
 from sparsefire.cascades.infer import fit_probability
+from sparsefire.cascades.linear_threshold import LinearThreshold
 from sparsefire.errors import UserError
 from sparsefire.randomness import stream
 from sparsefire.wiring.graph import Wiring
@@ -158,3 +159,8 @@ def test_intervals_cover_on_a_random_tree() -> None:
     assert held / 300 == pytest.approx(0.95, abs=0.035)
     assert errors / 300 == pytest.approx(np.std(estimates), rel=4 / np.sqrt(2 * 300))
     assert np.mean(estimates) == pytest.approx(0.3, abs=4 * np.std(estimates) / np.sqrt(300) + 0.005)
+
+
+def test_other_models_have_no_probability_of_an_arc() -> None:
+    with pytest.raises(UserError, match="independent cascades"):
+        fit_probability(LinearThreshold(Wiring.from_edges([0, 1], [1, 2])), [1, 2], sources=[0])

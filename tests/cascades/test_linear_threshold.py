@@ -125,3 +125,13 @@ def test_tree_methods_say_what_they_need() -> None:
     large = LinearThreshold(erdos_renyi(100, 0.05, rng=0))
     with pytest.raises(UserError, match="no exact solution"):
         large.size_distribution([0], "exact")
+
+
+def test_sums_that_exceed_one_by_rounding_are_one() -> None:
+    star = Wiring.from_edges([0, 1, 2], [3, 3, 3])
+    for influence in (np.full(3, 1 / 3, np.float32), [0.5 + 1e-10, 0.25, 0.25]):
+        model = LinearThreshold(star, influence)
+        assert model.weights.sum() == pytest.approx(1, abs=1e-15)
+        assert model.size_distribution([0, 1, 2]).pmf[4] == pytest.approx(1, abs=1e-12)
+        assert model.sample([0, 1, 2], 100, rng=0).sizes.tolist() == [4] * 100
+        np.testing.assert_allclose(model.weights_in.sum(), 1)

@@ -174,3 +174,28 @@ def test_nothing_left_to_chance_is_run_once() -> None:
     law = Threshold(erdos_renyi(50, 0.1, rng=0), 0.3).size_distribution([0, 1])
     assert law.method == "deterministic"
     assert sorted(law.pmf)[-1] == 1.0
+
+
+@pytest.mark.parametrize("law", [1.0, stats.randint(1, 2)], ids=["number", "law"])
+def test_loads_that_miss_an_atom_by_rounding_reach_it(law: object) -> None:
+    """49 times 1/49 is less than 1 in floating point."""
+    everyone = Wiring.from_edges(*np.array([(u, v) for u in range(50) for v in range(50) if u != v]).T)
+    for load in ("damage", 1 / 49, "exposure"):
+        model = Threshold(everyone, law, load=load)
+        assert model.sample(np.arange(49), 3, rng=0).sizes.tolist() == [50] * 3
+        assert model.size_distribution(np.arange(49), "exact").pmf[50] == pytest.approx(1)
+
+
+@pytest.mark.skipif(not hasattr(stats, "Normal"), reason="this SciPy has no stats.Normal")
+def test_laws_in_scipys_new_manner() -> None:
+    new = Threshold(PATH, stats.Normal(mu=0.4, sigma=0.25)).size_distribution()
+    np.testing.assert_allclose(new.pmf, Threshold(PATH, LAW).size_distribution().pmf, atol=1e-12)
+
+
+def test_nobody_changes_a_model_from_outside() -> None:
+    given = np.full(5, 0.9)
+    model = Threshold(PATH, given)
+    given[:] = 0.0
+    assert model.sample([0], 1).sizes.tolist() == [1]
+    with pytest.raises(ValueError, match="read-only"):
+        model.thresholds[0] = 0.0

@@ -476,7 +476,7 @@ def test_bands_of_sampled_laws() -> None:
         assert low[-1] in (1.0, pytest.approx(1 - half))
         missed += bool(((exact < low - 1e-12) | (exact > high + 1e-12)).any())
     assert missed <= 20
-    low, high = law.interval(0.9)
+    low, high = law.interval(0.9, simultaneous=False)
     count = np.round(law.cdf * runs).astype(int)
     inner = (count > 0) & (count < runs)
     assert np.allclose(low[inner], stats.beta.ppf(0.05, count, runs - count + 1)[inner], rtol=1e-9)

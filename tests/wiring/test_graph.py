@@ -119,3 +119,15 @@ def test_units_without_arcs_count() -> None:
     wiring = Wiring.from_edges([], [], units=3)
     assert (wiring.units, wiring.arcs, wiring.density) == (3, 0, 0.0)
     assert wiring.transpose.in_degrees.tolist() == [0, 0, 0]
+
+
+def test_labels_are_different() -> None:
+    with pytest.raises(UserError, match="one label") as caught:
+        Wiring.from_edges([0, 1], [1, 2], labels=["a", "b", "a"])
+    assert caught.value.came == "'a'"
+
+
+def test_square_matrices_may_join_two_layers() -> None:
+    matrix = sparse.coo_array(np.eye(3))
+    assert Wiring.from_scipy(matrix).square
+    assert not Wiring.from_scipy(matrix, layered=True).square

@@ -47,6 +47,10 @@ class SizeDistribution:
                 came=f"{values[at]} in entry {at}" if values.ndim == 1 and len(values) else f"shape {values.shape}",
                 expected="numbers of 0 or more [n + 1]",
             )
+        if not abs(values.sum() - 1) <= 1e-6:
+            raise UserError(
+                "a law adds up to 1.", came=f"probabilities that add up to {values.sum():.6g}", expected="1"
+            )
         with np.errstate(divide="ignore"):
             return _frozen(values, np.log(values), method)
 
@@ -54,6 +58,10 @@ class SizeDistribution:
     def from_log_pmf(log_pmf: Any, method: str) -> SizeDistribution:
         """Make a law from log P(0) … log P(n)."""
         values = np.array(log_pmf, dtype=np.float64)
+        if values.ndim != 1 or not len(values) or np.isnan(values).any():
+            raise UserError(
+                "a law is a row of logarithms of probabilities.", came=f"shape {values.shape}, or nan in it"
+            )
         return _frozen(np.exp(values), values, method)
 
     @staticmethod
@@ -87,13 +95,13 @@ class SizeDistribution:
         >>> SizeDistribution.from_counts([1, 2, 0, 1]).pmf.tolist()
         [0.25, 0.5, 0.0, 0.25]
         """
-        runs = int(np.sum(counts))
+        given = np.asarray(counts)
+        if given.ndim != 1 or given.dtype.kind not in "iu" or (given < 0).any():
+            raise UserError("counts are whole numbers, 0 or more.", came=f"{given.dtype} of shape {given.shape}")
+        runs = int(np.sum(given))
         if not runs:
             raise UserError("a law of no samples is unknown.", came="0 sizes", expected="1 or more")
-        cdf = np.cumsum(counts) / runs
-        width = np.sqrt(np.log(2 / (1 - confidence_checked(level))) / (2 * runs))
-        band = np.clip(cdf - width, 0, 1), np.clip(cdf + width, 0, 1)
-        band[1][-1] = band[0][-1] = 1.0
+        band = _band(np.cumsum(counts) / runs, runs, level)
         pmf = np.asarray(counts) / runs
         with np.errstate(divide="ignore"):
             return _frozen(pmf, np.log(pmf), method, runs, band)
@@ -156,15 +164,22 @@ class SizeDistribution:
         """
         return float(self.log_pmf[checked_sizes(sizes, len(self.pmf) - 1)].sum())
 
-    def interval(self, level: float | None = None) -> tuple[np.ndarray, np.ndarray] | None:
-        """Return lower and upper limits of the cdf, None for a law that was not sampled.
+    def median(self) -> int:
+        """Return the smallest k with P(C ≤ k) ≥ 1/2."""
+        return int(self.quantile(0.5))
+
+    def interval(self, level: float = 0.95, *, simultaneous: bool = True) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return lower and upper limits of the cdf, [n + 1] each; None for a law that was not sampled.
 
         Args:
-            level: None for the simultaneous 95% band; a number in (0, 1) for pointwise limits of Clopper and Pearson
-                (doi:10.1093/biomet/26.4.404) at this confidence, narrower where the cdf is near 0 or 1.
+            level: confidence, in (0, 1).
+            simultaneous: True for the band that holds for all sizes at once; False for limits of each size by itself
+                (Clopper and Pearson), narrower where the cdf is near 0 or 1.
         """
-        if self.samples is None or level is None:
-            return self.band
+        if self.samples is None:
+            return None
+        if simultaneous:
+            return _band(self.cdf, self.samples, level)
         low, high = clopper_pearson(np.rint(self.cdf * self.samples), self.samples, level)
         low[-1] = 1.0
         return low, high
@@ -212,6 +227,13 @@ def clopper_pearson(successes: Any, samples: int, level: float = 0.95) -> tuple[
     low = np.where(hits > 0, special.betaincinv(np.maximum(hits, 1), misses + 1, tail), 0.0)
     high = np.where(misses > 0, special.betaincinv(hits + 1, np.maximum(misses, 1), 1 - tail), 1.0)
     return low, high
+
+
+def _band(cdf: np.ndarray, runs: int, level: float) -> tuple[np.ndarray, np.ndarray]:
+    width = np.sqrt(np.log(2 / (1 - confidence_checked(level))) / (2 * runs))
+    band = np.clip(cdf - width, 0, 1), np.clip(cdf + width, 0, 1)
+    band[1][-1] = band[0][-1] = 1.0
+    return band
 
 
 def checked_sizes(sizes: Any, units: int) -> np.ndarray:

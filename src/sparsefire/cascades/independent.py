@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -12,7 +12,8 @@ from sparsefire.cascades.distribution import SizeDistribution
 from sparsefire.cascades.exact.closed_forms import complete_independent_law, is_complete, like_chance
 from sparsefire.cascades.exact.small import enumerate_independent, uncertainty
 from sparsefire.cascades.exact.tree import tree_law
-from sparsefire.cascades.model import CascadeModel
+from sparsefire.cascades.laws import fixed
+from sparsefire.cascades.model import CascadeModel, checked_units
 from sparsefire.cascades.sampling.runs import Marginals, Record, Runner
 from sparsefire.cascades.sources import Sources
 from sparsefire.errors import UserError
@@ -23,7 +24,7 @@ MOST_CHANCES = 16  # uncertain arcs and sources that are enumerated
 LARGEST_JUMPED = 0.3  # up to this largest probability, jumps from success to success pay where arcs differ
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class IndependentCascade(CascadeModel):
     """Each arc (u, v) is tried once, when u becomes active, and activates v with its probability.
 
@@ -48,16 +49,17 @@ class IndependentCascade(CascadeModel):
     wiring: Wiring
     probability: Any
 
+    may_start_alone: ClassVar[bool] = False
+
     def __post_init__(self) -> None:
-        units = self.wiring.units
+        checked_units(self.wiring)
+        object.__setattr__(self, "probability", fixed(self.probability, "probability"))
         values = np.asarray(self.probability, dtype=np.float64)
         wrong = np.flatnonzero(~((values.ravel() >= 0) & (values.ravel() <= 1)))
         if len(wrong):
             at = int(wrong[0])
             where = f" of edge {at}" if values.ndim else ""
             raise UserError(f"the probability{where} is none.", came=f"{values.ravel()[at]}", expected="0 to 1")
-        if units < 1:
-            raise UserError("a cascade needs units.", came=repr(self.wiring))
         self.wiring.per_arc(values, "probability")
 
     @cached_property

@@ -17,6 +17,7 @@ from scipy import optimize, special
 
 from sparsefire.cascades.distribution import checked_sizes
 from sparsefire.cascades.independent import IndependentCascade
+from sparsefire.cascades.model import CascadeModel
 from sparsefire.cascades.sources import read_sources
 from sparsefire.errors import UserError
 from sparsefire.wiring.graph import Wiring
@@ -166,6 +167,12 @@ def fit_probability(wiring: Any, sizes: Any, sources: Any = None, *, method: str
     >>> round(found.probability, 6), found.interval()[0] < 0.5 < found.interval()[1]
     (0.571429, True)
     """
+    if isinstance(wiring, CascadeModel) and not isinstance(wiring, IndependentCascade):
+        raise UserError(
+            "only arcs of independent cascades have a probability.",
+            came=type(wiring).__name__,
+            expected="a Wiring, or an IndependentCascade on it",
+        )
     graph = getattr(wiring, "wiring", wiring)
     if not isinstance(graph, Wiring):
         raise UserError(

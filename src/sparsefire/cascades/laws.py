@@ -12,18 +12,42 @@ ROUNDING = 1e-12  # loads that miss a threshold by this share of it reach it
 
 
 def is_law(values: Any) -> bool:
-    """Return whether this is a law with ``cdf`` and ``ppf``, as those of ``scipy.stats``.
+    """Return whether this is a law with ``cdf`` and ``ppf`` (or ``icdf``), as those of ``scipy.stats``.
 
     >>> from scipy import stats
     >>> is_law(stats.norm(0.4, 0.25)), is_law(0.18)
     (True, False)
     """
-    return hasattr(values, "cdf") and hasattr(values, "ppf")
+    return hasattr(values, "cdf") and (hasattr(values, "ppf") or hasattr(values, "icdf"))
+
+
+def quantiles(law: Any, chances: Any) -> np.ndarray:
+    """Return the smallest values that the law is at most with these chances, of the same shape.
+
+    >>> from scipy import stats
+    >>> quantiles(stats.uniform(0, 2), [0.5, 1.0]).tolist()
+    [1.0, 2.0]
+    """
+    return np.asarray(law.ppf(chances) if hasattr(law, "ppf") else law.icdf(chances), dtype=np.float64)
+
+
+def fixed(values: Any, name: str) -> Any:
+    """Return parameters as a number or a read-only copy, so that nobody changes a model; laws and words as they are."""
+    if values is None or isinstance(values, str) or is_law(values):
+        return values
+    try:
+        found = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"the {name} is no number.", came=repr(values)[:80], expected="numbers") from error
+    if not found.ndim:
+        return float(found)
+    found.setflags(write=False)
+    return found
 
 
 def each_its_own(values: Any) -> bool:
     """Return whether a law has parameters for every unit."""
-    return is_law(values) and np.ndim(values.ppf(0.5)) > 0
+    return is_law(values) and np.ndim(quantiles(values, 0.5)) > 0
 
 
 def per_unit(values: Any, units: int, name: str, expected: str = "a number, or one per unit") -> np.ndarray:
@@ -55,7 +79,7 @@ def check_thresholds(values: Any, units: int, name: str) -> None:
             at = int(np.flatnonzero(np.isnan(given))[0])
             raise UserError(f"the {name} of unit {at} is no number.", came="nan", expected="a number")
         return
-    middle = np.asarray(values.ppf(0.5), dtype=np.float64)
+    middle = quantiles(values, 0.5)
     if middle.shape not in ((), (units,)):
         raise UserError(
             f"a law of the {name} is one for all or one per unit.",

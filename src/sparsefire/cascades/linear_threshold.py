@@ -10,16 +10,18 @@ import numpy as np
 
 from sparsefire.cascades.distribution import SizeDistribution
 from sparsefire.cascades.exact.small import enumerate_live
-from sparsefire.cascades.model import METHODS, CascadeModel
+from sparsefire.cascades.laws import fixed
+from sparsefire.cascades.model import METHODS, CascadeModel, checked_units
 from sparsefire.cascades.sampling.runs import Record, Runner
 from sparsefire.cascades.sources import Sources
 from sparsefire.errors import UserError
 from sparsefire.wiring.graph import Wiring
 
+ROUNDING = 1e-6  # by which influences may add up to more than 1; they are divided by their sum then
 MOST_PATTERNS = 2**16  # ways to choose who each unit listens to that are enumerated
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LinearThreshold(CascadeModel):
     """A unit becomes active when the influence of its active in-neighbours reaches its threshold, uniform on (0, 1].
 
@@ -42,11 +44,12 @@ class LinearThreshold(CascadeModel):
     wiring: Wiring
     influence: Any = None
 
+    may_start_alone: ClassVar[bool] = False
     methods: ClassVar[tuple[str, ...]] = tuple(m for m in METHODS if m != "tree-approximation")
 
     def __post_init__(self) -> None:
-        if self.wiring.units < 1:
-            raise UserError("a cascade needs units.", came=repr(self.wiring))
+        checked_units(self.wiring)
+        object.__setattr__(self, "influence", fixed(self.influence, "influence"))
         if self.influence is None:
             return
         given = np.asarray(self.influence, dtype=np.float64)
@@ -55,13 +58,13 @@ class LinearThreshold(CascadeModel):
             at = int(wrong[0])
             where = f" of edge {at}" if given.ndim else ""
             raise UserError(f"the influence{where} is none.", came=f"{given.ravel()[at]}", expected="0 to 1")
-        total = np.bincount(self.wiring.receivers, self.weights, self.wiring.units)
-        over = np.flatnonzero(total > 1 + 1e-9)
+        total = self._total
+        over = np.flatnonzero(total > 1 + ROUNDING)
         if len(over):
             unit = int(over[np.argmax(total[over])])
             raise UserError(
                 f"unit {self.wiring.name(unit)} is acted on with more than 1 in all.",
-                came=f"influences that add up to {total[unit]:.6g} ({len(over):,} such units)",
+                came=f"influences that add up to {total[unit]:.9g} ({len(over):,} such units)",
                 expected="at most 1 over the arcs that reach a unit",
                 attempt="influence=None, which gives every arc 1 / in-degree",
             )
@@ -71,7 +74,11 @@ class LinearThreshold(CascadeModel):
         """Influence of every arc, float64 [arcs], in the order of the wiring's rows."""
         if self.influence is None:
             return 1.0 / self.wiring.in_degrees[self.wiring.receivers]
-        return self.wiring.per_arc(self.influence, "influence")
+        return self.wiring.per_arc(self.influence, "influence") / np.maximum(self._total, 1)[self.wiring.receivers]
+
+    @cached_property
+    def _total(self) -> np.ndarray:
+        return np.bincount(self.wiring.receivers, self.wiring.per_arc(self.influence, "influence"), self.wiring.units)
 
     @cached_property
     def weights_in(self) -> np.ndarray:
@@ -79,7 +86,8 @@ class LinearThreshold(CascadeModel):
         if self.influence is None:
             degrees = self.wiring.in_degrees
             return np.repeat(1.0 / np.maximum(degrees, 1), degrees)
-        return self.wiring.transpose.per_arc(self.influence, "influence")
+        turned = self.wiring.transpose
+        return turned.per_arc(self.influence, "influence") / np.maximum(self._total, 1)[turned.senders]
 
     @cached_property
     def _by_arc(self) -> Wiring:

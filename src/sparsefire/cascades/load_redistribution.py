@@ -10,8 +10,8 @@ import numpy as np
 
 from sparsefire.cascades.distribution import SizeDistribution
 from sparsefire.cascades.exact.closed_forms import complete_law, is_complete
-from sparsefire.cascades.laws import ROUNDING, check_thresholds, each_its_own, is_law, per_unit
-from sparsefire.cascades.model import CascadeModel
+from sparsefire.cascades.laws import ROUNDING, check_thresholds, each_its_own, fixed, is_law, per_unit, quantiles
+from sparsefire.cascades.model import CascadeModel, checked_units
 from sparsefire.cascades.sampling import runs as sampling
 from sparsefire.cascades.sampling.runs import Marginals, Record, Runner
 from sparsefire.cascades.sources import Sources, read_sources
@@ -23,7 +23,7 @@ CELLS = 262_144  # capacities drawn at once
 ROUNDS = 100_000  # of the mean field; only within 1e-8 of a critical load are so many needed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LoadRedistribution(CascadeModel):
     """A unit breaks when its load reaches its capacity; what it carries then goes to units that still hold.
 
@@ -69,11 +69,13 @@ class LoadRedistribution(CascadeModel):
     methods: ClassVar[tuple[str, ...]] = ("auto", "exact", "mean-field", "monte-carlo")
 
     def __post_init__(self) -> None:
+        units = checked_units(self.wiring)
+        object.__setattr__(self, "load", fixed(self.load, "load"))
+        object.__setattr__(self, "capacity", fixed(self.capacity, "capacity"))
         if self.sharing not in ("local", "global"):
             raise UserError(
                 f"there is no sharing {self.sharing!r}.", came=repr(self.sharing), expected='"local" or "global"'
             )
-        units = self.wiring.units
         load = per_unit(self.load, units, "load")
         wrong = np.flatnonzero(~((load >= 0) & np.isfinite(load)))
         if len(wrong):
@@ -100,9 +102,9 @@ class LoadRedistribution(CascadeModel):
     def _capacities(self, first: int, runs: int, key: np.uint64) -> np.ndarray:
         """Return capacities [runs, n], or [1, n] where they are given; loads that miss them by rounding reach them."""
         if is_law(self.capacity):
-            from sparsefire.cascades.sampling.independent import uniforms
+            from sparsefire.cascades.sampling.streams import uniforms
 
-            values = np.asarray(self.capacity.ppf(uniforms(self.wiring.units, first, runs, key)), dtype=np.float64)
+            values = quantiles(self.capacity, uniforms(self.wiring.units, first, runs, key))
         else:
             values = self._given[None, :]
         return np.ascontiguousarray(values * (1 - ROUNDING * np.sign(values)))

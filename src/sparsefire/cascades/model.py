@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
@@ -28,6 +29,7 @@ class CascadeModel(ABC):
 
     wiring: Wiring
     methods: ClassVar[tuple[str, ...]] = METHODS
+    may_start_alone: ClassVar[bool] = True  # without sources
 
     def size_distribution(
         self,
@@ -53,7 +55,7 @@ class CascadeModel(ABC):
             UserError: a method that this model or wiring does not allow.
         """
         self._check(method)
-        start = read_sources(sources, self.wiring.units)
+        start = self._start(sources)
         chances = start.dense(self.wiring.units)
         if method == "tree":
             return self._tree(chances)
@@ -85,7 +87,7 @@ class CascadeModel(ABC):
             workers: threads.
             who: also record who activated whom (``.activations``; as many entries as there are active units).
         """
-        return sampling.sample(self._runner(read_sources(sources, self.wiring.units)), runs, rng, workers, who=who)
+        return sampling.sample(self._runner(self._start(sources)), runs, rng, workers, who=who)
 
     def marginals(
         self,
@@ -110,7 +112,7 @@ class CascadeModel(ABC):
         """
         self._check(method)
         units = self.wiring.units
-        start = read_sources(sources, units)
+        start = self._start(sources)
         if method == "tree-approximation":
             raise UserError(
                 "the tree approximation gives the law of the size alone.",
@@ -154,7 +156,7 @@ class CascadeModel(ABC):
         units = self.wiring.units
         if isinstance(size, bool) or not isinstance(size, int | np.integer) or not 0 <= size <= units:
             raise UserError("there is no such size.", came=f"size={size!r}", expected=f"0 to {units}")
-        start = read_sources(sources, units)
+        start = self._start(sources)
         if method not in ("auto", "tree", "exact", "monte-carlo"):
             raise UserError(
                 "what is known given the size is exact or sampled.",
@@ -176,6 +178,11 @@ class CascadeModel(ABC):
                 attempt=f"runs={10 * runs}",
             )
         return Marginals(counts / kept, "monte-carlo", kept)
+
+    def _start(self, sources: Any) -> Sources:
+        if sources is None and not self.may_start_alone:
+            warnings.warn("nobody starts this cascade: sources=None", UserWarning, stacklevel=3)
+        return read_sources(sources, self.wiring.units)
 
     def _check(self, method: str) -> None:
         if method not in METHODS:
@@ -237,3 +244,19 @@ class CascadeModel(ABC):
 
     def _given_size(self, chances: np.ndarray, size: int, hurry: bool) -> Marginals | None:
         return None
+
+
+def checked_units(wiring: Any) -> int:
+    """Return how many units a wiring has on which a cascade can run, or say what is wrong with it.
+
+    >>> checked_units(Wiring.from_edges([0], [1]))
+    2
+    """
+    if not isinstance(wiring, Wiring):
+        raise UserError(
+            "a cascade runs on a wiring.", came=type(wiring).__name__, expected="a Wiring",
+            attempt="sf.wiring.from_graph(graph), or sf.Wiring.from_edges(senders, receivers)",
+        )  # fmt: skip
+    if wiring.units < 1:
+        raise UserError("a cascade needs units.", came=repr(wiring), expected="1 or more")
+    return wiring.units

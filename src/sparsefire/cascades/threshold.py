@@ -11,8 +11,8 @@ import numpy as np
 from sparsefire.cascades.distribution import SizeDistribution
 from sparsefire.cascades.exact.closed_forms import complete_law_with, is_complete, like_chance
 from sparsefire.cascades.exact.small import enumerate_thresholds
-from sparsefire.cascades.laws import ROUNDING, check_thresholds, each_its_own, is_law
-from sparsefire.cascades.model import METHODS, CascadeModel
+from sparsefire.cascades.laws import ROUNDING, check_thresholds, each_its_own, fixed, is_law, quantiles
+from sparsefire.cascades.model import METHODS, CascadeModel, checked_units
 from sparsefire.cascades.sampling import runs as sampling
 from sparsefire.cascades.sampling.runs import Record, Runner
 from sparsefire.cascades.sources import Sources, read_sources
@@ -24,7 +24,7 @@ MOST_COMPLETE = 1000  # units of a complete graph up to which ``auto`` takes the
 CELLS = 4_000_000  # thresholds drawn at once
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Threshold(CascadeModel):
     """A unit becomes active when the load that its active in-neighbours put on it reaches its threshold.
 
@@ -59,9 +59,9 @@ class Threshold(CascadeModel):
     methods: ClassVar[tuple[str, ...]] = tuple(m for m in METHODS if m != "tree-approximation")
 
     def __post_init__(self) -> None:
-        units = self.wiring.units
-        if units < 1:
-            raise UserError("a cascade needs units.", came=repr(self.wiring))
+        units = checked_units(self.wiring)
+        object.__setattr__(self, "thresholds", fixed(self.thresholds, "thresholds"))
+        object.__setattr__(self, "load", fixed(self.load, "load"))
         check_thresholds(self.thresholds, units, "threshold")
         if isinstance(self.load, str):
             if self.load not in ("exposure", "damage"):
@@ -136,10 +136,10 @@ class Threshold(CascadeModel):
         return [rows[kind] for kind in which.ravel()]
 
     def _loads_of(self, active: Any, degrees: Any, step: Any) -> np.ndarray:
-        """Return the load of so many active in-neighbours; that of all of them is exactly 1 with exposure."""
+        """Return the load of so many active in-neighbours, which reaches what it misses by rounding alone."""
         if isinstance(self.load, str) and self.load == "exposure":
             return active / np.maximum(degrees, 1)
-        return active * step
+        return active * step * (1 + ROUNDING)
 
     def _runner(self, start: Sources) -> Runner:
         from sparsefire.cascades.sampling.thresholds import GIVEN, TABLE, counted, loaded
@@ -177,10 +177,11 @@ class Threshold(CascadeModel):
         """Return thresholds [runs, n], or [1, n] where they are given; those of a run depend on its number alone."""
         if not is_law(self.thresholds):
             theta = np.broadcast_to(np.asarray(self.thresholds, dtype=np.float64), (1, self.wiring.units))
-            return theta * (1 - ROUNDING * np.sign(theta))
-        from sparsefire.cascades.sampling.independent import uniforms
+        else:
+            from sparsefire.cascades.sampling.streams import uniforms
 
-        return np.asarray(self.thresholds.ppf(uniforms(self.wiring.units, first, runs, key)), dtype=np.float64)
+            theta = quantiles(self.thresholds, uniforms(self.wiring.units, first, runs, key))
+        return theta * (1 - ROUNDING * np.sign(theta))
 
     def _forest(self, hurry: bool) -> bool:
         return self._step is not None and super()._forest(hurry)

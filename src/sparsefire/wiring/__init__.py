@@ -17,6 +17,8 @@ _HOME = {
     "from_mask": "convert",
     "to_mask": "convert",
     "read_edges": "read",
+    "write_edges": "write",
+    "edge_list": "nulls",
     "erdos_renyi": "generators",
     "fixed_arcs": "generators",
     "fixed_fan_in": "generators",

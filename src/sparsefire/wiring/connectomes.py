@@ -46,8 +46,8 @@ def celegans(
     Args:
         path: an .npz file with ``{herm,male}_names`` and ``{herm,male}_{chem,elec}_{src,dst,w}``.
         sex: ``"hermaphrodite"`` (473 cells, muscles and end organs among them) or ``"male"`` (598).
-        synapses: ``"chemical"`` (directed) or ``"electrical"`` (gap junctions; the symmetric table as it is published,
-            each junction as two arcs).
+        synapses: ``"chemical"`` (directed) or ``"electrical"`` (gap junctions: undirected edges, from one half of the
+            symmetric table as it is published).
         sha256: of the file as expected; another is an error.
     """
     sexes, kinds = {"hermaphrodite": "herm", "male": "male"}, {"chemical": "chem", "electrical": "elec"}
@@ -61,8 +61,16 @@ def celegans(
     part = f"{sexes[sex]}_{kinds[synapses]}"
     arrays = _arrays(path, [f"{sexes[sex]}_names", *(f"{part}_{end}" for end in ("src", "dst", "w"))])
     names, tails, heads, weights = arrays
+    once = tails <= heads if synapses == "electrical" else np.ones(len(tails), dtype=bool)
     return Connectome(
-        Wiring.from_edges(tails, heads, weights, units=len(names), labels=names.tolist()),
+        Wiring.from_edges(
+            tails[once],
+            heads[once],
+            weights[once],
+            units=len(names),
+            labels=names.tolist(),
+            directed=synapses == "chemical",
+        ),
         (),
         (digest,),
         "Cook et al. 2019, Whole-animal connectomes of both Caenorhabditis elegans sexes, Nature 571:63–71.",

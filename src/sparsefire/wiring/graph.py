@@ -102,6 +102,10 @@ class Wiring:
             raise UserError(
                 "labels name the units of a square wiring.", came=f"{len(names):,} for {shape}", expected="one each"
             )
+        if len(set(names)) < len(names):
+            seen: set[str] = set()
+            twice = next(name for name in names if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+            raise UserError("two units have one label.", came=repr(twice), expected="a label of its own for each")
         if not directed:
             if layered:
                 raise UserError("two layers are directed.", came=f"directed=False, shape={shape}")
@@ -208,10 +212,12 @@ class Wiring:
         return found
 
     @staticmethod
-    def from_scipy(matrix: Any) -> Wiring:
+    def from_scipy(matrix: Any, *, layered: bool | None = None) -> Wiring:
         """Make a wiring from a sparse matrix or array [senders, receivers]; stored entries are arcs, zeros too.
 
-        As many rows as columns make one set of units, any other shape two layers.
+        Args:
+            matrix: sparse.
+            layered: whether rows and columns are two layers; None: if there are not as many of one as of the other.
 
         >>> Wiring.from_scipy(sparse.eye_array(3, k=1))
         Wiring(3 units, 2 arcs)
@@ -222,7 +228,7 @@ class Wiring:
         if entries.ndim != 2:
             raise UserError("a matrix of arcs has two axes.", came=f"shape {entries.shape}")
         rows, columns = entries.shape
-        if rows == columns:
+        if rows == columns and not layered:
             return Wiring.from_edges(entries.row, entries.col, entries.data, units=rows)
         return Wiring.from_edges(entries.row, entries.col, entries.data, shape=entries.shape)
 

@@ -99,10 +99,14 @@ def undirected(wiring: Wiring) -> bool:
 def edge_list(wiring: Wiring) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return sender, receiver (int64) and weight of every edge, in the order in which edges were given.
 
+    Of an edge that is two arcs the smaller id is the sender.
+
     >>> [part.tolist() for part in edge_list(Wiring.from_edges([2, 0], [1, 1], [0.5, 1.5]))]
     [[2, 0], [1, 1], [0.5, 1.5]]
     """
     parts = np.empty(wiring.edges, np.int64), np.empty(wiring.edges, np.int64), np.empty(wiring.edges)
     for part, values in zip(parts, (wiring.senders, wiring.receivers, wiring.weights), strict=True):
         part[wiring.given] = values
+    if undirected(wiring):
+        return np.minimum(parts[0], parts[1]), np.maximum(parts[0], parts[1]), parts[2]
     return parts

@@ -12,7 +12,6 @@ from sparsefire.cascades.approximate.cavity import (
     cavity,
     cavity_marginals,
     cavity_marginals_live,
-    chances,
     checked_influence,
 )
 from sparsefire.cascades.exact.tree import marginals
@@ -163,9 +162,7 @@ def test_says_when_it_has_not_settled():
         cavity_marginals(ring, 0.9, 0.01)
 
 
-def test_sources_and_influence_are_read():
-    assert chances(0.25, 3).tolist() == [0.25] * 3
-    assert chances(np.array([False, True]), 2).tolist() == [0.0, 1.0]
+def test_influence_is_read():
     tenths = Wiring.from_edges(range(10), [10] * 10)
     assert checked_influence(tenths, 0.1)[1][10] == 0.0
 

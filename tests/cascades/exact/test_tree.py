@@ -331,9 +331,8 @@ def test_wrong_input_names_the_entry():
     with pytest.raises(UserError, match="probability must be") as caught:
         tree_law(pair, 1.5, 0.1)
     assert "1.5 in entry 0" in caught.value.came
-    with pytest.raises(UserError) as caught:
+    with pytest.raises(UserError, match="probability of unit 1"):
         tree_law(pair, 0.5, [0.1, float("nan")])
-    assert "nan in entry 1" in caught.value.came
     with pytest.raises(UserError, match="closes a cycle"):
         tree_law(Wiring.from_edges([0, 1, 2], [1, 2, 0]), 0.5, 0.1)
     with pytest.raises(UserError, match="number of units"):

@@ -100,3 +100,29 @@ def test_there_must_be_runs(runs: object) -> None:
 def test_a_size_that_no_run_ends_with_is_named() -> None:
     with pytest.raises(UserError, match="no run ended with 299"):
         MODELS["independent"].marginals_given_size(299, [0], runs=10, rng=0)
+
+
+def test_memory_does_not_grow_with_runs() -> None:
+    """At most two blocks per thread wait, however many there are."""
+    alive, most = 0, 0
+
+    class Held:
+        def __init__(self) -> None:
+            nonlocal alive, most
+            alive += 1
+            most = max(most, alive)
+
+        def __del__(self) -> None:
+            nonlocal alive
+            alive -= 1
+
+    for workers in (1, 2):
+        seen = sum(1 for _ in sampling.each_block(lambda first, count: Held(), 50 * sampling.BLOCK, workers))
+        assert seen >= 50
+    assert most <= 8
+
+
+def test_marginals_are_arrays_of_any_kind() -> None:
+    found = MODELS["independent"].marginals(SOURCES, "monte-carlo", runs=100, rng=0)
+    assert np.asarray(found, dtype=np.float32).dtype == np.float32
+    assert np.array(found, copy=True) is not found.probability

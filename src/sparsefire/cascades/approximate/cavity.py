@@ -59,7 +59,7 @@ def cavity_marginals(
     Args:
         wiring: square; loops do nothing, parallel arcs act as one with the chance that one of them is open.
         probability: that an arc carries activity, in [0, 1]: one number, or one per edge given.
-        sources: one float for all units, or ids, a mask [n], or activation probabilities as floats [n].
+        sources: ids, a mask [n], or activation probabilities (floats: one for all, or [n]).
         sweeps: at most so many, 1 or more; a forest takes three.
         tolerance: largest change of a message, as a fraction of itself, at which it counts as settled, 0 or more.
 
@@ -87,7 +87,7 @@ def cavity_marginals_live(
     Args:
         wiring: square; loops do nothing, parallel arcs add up.
         weights: influence of an arc, 0 or more, of all arcs into a unit at most 1: one number, or one per edge given.
-        sources: one float for all units, or ids, a mask [n], or activation probabilities as floats [n].
+        sources: ids, a mask [n], or activation probabilities (floats: one for all, or [n]).
         sweeps, tolerance: as of :func:`cavity_marginals`.
 
     Warns:
@@ -100,7 +100,7 @@ def cavity_marginals_live(
     >>> cavity_marginals_live(pair, [0.5, 0.25], [0.4, 0.8, 0.0]).tolist()
     [0.4, 0.8, 0.4]
     """
-    p = chances(sources, wiring.units)
+    p = read_sources(sources, wiring.units).dense(wiring.units)
     w, _ = checked_influence(wiring, weights)
     return _settled(p, *_merged(wiring, w, True), True, sweeps, tolerance).marginals
 
@@ -109,20 +109,6 @@ def cavity(wiring: Wiring, probability: Any, sources: Any, *, sweeps: int = SWEE
     """Return the settled messages of the independent cascade; arguments as of :func:`cavity_marginals`."""
     p, arcs = _independent(wiring, probability, sources)
     return _settled(p, *arcs, False, sweeps, tolerance)
-
-
-def chances(sources: Any, units: int) -> np.ndarray:
-    """Return the chance of every unit to be active by itself, float64 [units].
-
-    >>> chances(0.5, 2).tolist(), chances([1], 2).tolist()
-    ([0.5, 0.5], [0.0, 1.0])
-    """
-    if not units:
-        raise UserError("a cascade needs units.", came="a wiring of 0 units", expected="1 or more")
-    given = np.asarray(sources)
-    if given.ndim == 0 and given.dtype.kind == "f":
-        return probabilities(given, units, "sources")
-    return read_sources(sources, units).dense(units)
 
 
 def checked_influence(wiring: Wiring, weights: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -158,7 +144,7 @@ def checked_influence(wiring: Wiring, weights: Any) -> tuple[np.ndarray, np.ndar
 def _independent(
     wiring: Wiring, probability: Any, sources: Any
 ) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    p = chances(sources, wiring.units)
+    p = read_sources(sources, wiring.units).dense(wiring.units)
     w = probabilities(wiring.per_arc(probability, "probability"), wiring.arcs, "probability")
     return p, _merged(wiring, w, False)
 

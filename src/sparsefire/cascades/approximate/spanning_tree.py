@@ -49,7 +49,7 @@ def tree_approximation(wiring: Wiring, probability: Any, sources: Any, *, match_
     Args:
         wiring: square; loops do nothing, parallel arcs act as one with the chance that one of them is open.
         probability: that an arc carries activity, in [0, 1]: one number, or one per edge given.
-        sources: one float for all units, or ids, a mask [n], or activation probabilities as floats [n].
+        sources: ids, a mask [n], or activation probabilities (floats: one for all, or [n]).
         match_mean: weight the sizes of 1 or more by exp(θ · size) so that the mean is that of belief propagation.
 
     Warns:

@@ -30,7 +30,7 @@ def marginals_given_size(wiring: Wiring, probability: Any, sources: Any, size: i
     in a valley of the law deeper than 1e-278 that no exponential tilt lifts.
 
     Args:
-        wiring, probability, sources: as for :func:`~sparsefire.cascades.tree.tree_law`.
+        wiring, probability, sources: as for :func:`~sparsefire.cascades.exact.tree.tree_law`.
         size: in 0 … n, possible.
 
     Raises:

@@ -21,10 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from sparsefire.cascades.approximate.cavity import cavity_marginals_live, chances, checked_influence
+from sparsefire.cascades.approximate.cavity import cavity_marginals_live, checked_influence
 from sparsefire.cascades.distribution import SizeDistribution
 from sparsefire.cascades.exact.forest import Forest, closure, forest_of
 from sparsefire.cascades.exact.stitch import stitched
+from sparsefire.cascades.sources import read_sources
 from sparsefire.wiring.graph import Wiring
 
 
@@ -37,7 +38,7 @@ def live_tree_law(wiring: Wiring, weights: Any, sources: Any) -> SizeDistributio
     Args:
         wiring: a square forest, directed or not.
         weights: influence of an arc, 0 or more, of all arcs into a unit at most 1: one number, or one per edge given.
-        sources: one float for all units, or ids, a mask [n], or activation probabilities as floats [n].
+        sources: ids, a mask [n], or activation probabilities (floats: one for all, or [n]).
 
     Raises:
         UserError: for a cycle (naming an arc on it), a weight below 0, or weights into one unit of more than 1.
@@ -46,7 +47,7 @@ def live_tree_law(wiring: Wiring, weights: Any, sources: Any) -> SizeDistributio
     >>> live_tree_law(path, [0.5, 0.25], [0]).pmf.round(12).tolist()
     [0.0, 0.5, 0.375, 0.125]
     """
-    p = chances(sources, wiring.units)
+    p = read_sources(sources, wiring.units).dense(wiring.units)
     w, rest = checked_influence(wiring, weights)
     forest = forest_of(wiring)
     padded = np.append(w, 0.0)

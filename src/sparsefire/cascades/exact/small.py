@@ -10,6 +10,7 @@ import numpy as np
 
 from sparsefire.cascades.distribution import SizeDistribution
 from sparsefire.cascades.exact.tree import probabilities
+from sparsefire.cascades.sources import read_sources
 from sparsefire.errors import UserError
 from sparsefire.wiring.graph import Wiring
 
@@ -32,7 +33,7 @@ def enumerate_independent(wiring: Wiring, probability: Any, sources: Any) -> Siz
     Args:
         wiring: square; cycles, loops and repeated arcs are welcome.
         probability: that an arc carries activity, one number or one per edge given.
-        sources: that a unit is active by itself, one number or [n].
+        sources: ids, a mask [n], or the probability that a unit is active by itself (floats: one for all, or [n]).
 
     Raises:
         UserError: more than 20 uncertain arcs and sources.
@@ -173,7 +174,7 @@ def enumerate_thresholds(wiring: Wiring, responses: Sequence[Any]) -> SizeDistri
 
 def _checked(wiring: Wiring, probability: Any, sources: Any) -> tuple[np.ndarray, np.ndarray]:
     w = probabilities(wiring.per_arc(probability, "probability"), wiring.arcs, "probability")
-    p = probabilities(sources, wiring.units, "sources")
+    p = read_sources(sources, wiring.units).dense(wiring.units)
     if not len(p):
         raise UserError("a cascade needs units.", came="a wiring of 0 units", expected="1 or more")
     return w, p

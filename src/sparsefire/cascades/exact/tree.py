@@ -20,6 +20,7 @@ import numpy as np
 from sparsefire.cascades.distribution import SizeDistribution
 from sparsefire.cascades.exact.forest import Forest, closure, forest_of
 from sparsefire.cascades.exact.stitch import stitched
+from sparsefire.cascades.sources import read_sources
 from sparsefire.errors import UserError
 from sparsefire.wiring.graph import Wiring
 
@@ -51,7 +52,7 @@ def tree_law(wiring: Wiring, probability: Any, sources: Any) -> SizeDistribution
     Args:
         wiring: a square forest; a missing direction is an arc of probability 0.
         probability: that an arc carries activity, in [0, 1]: one number, or one per edge given.
-        sources: that a unit is active by itself, in [0, 1]: one number, or float64 [n].
+        sources: ids, a mask [n], or the probability that a unit is active by itself (floats: one for all, or [n]).
 
     Raises:
         UserError: for a cycle (naming an arc on it), or a probability that is none.
@@ -95,7 +96,7 @@ def marginals(wiring: Wiring, probability: Any, sources: Any) -> np.ndarray:
 def prepared(wiring: Wiring, probability: Any, sources: Any) -> tuple[Forest, np.ndarray, np.ndarray, np.ndarray]:
     """Return the forest, and by position: source probability, probability to the parent and from it."""
     arcs = probabilities(wiring.per_arc(probability, "probability"), wiring.arcs, "probability")
-    p = probabilities(sources, wiring.units, "sources")
+    p = read_sources(sources, wiring.units).dense(wiring.units)
     if not len(p):
         raise UserError("a cascade needs units.", came="a wiring of 0 units", expected="1 or more")
     forest = forest_of(wiring)

@@ -1,6 +1,6 @@
 """Compiled parts of influence maximisation: reverse-reachable sets, and sources that meet many of them.
 
-Set r draws from the stream of ``(key, r)``, see :mod:`sparsefire.cascades.sampling.independent`, so it does not depend
+Set r draws from the stream of ``(key, r)``, see :mod:`sparsefire.cascades.sampling.streams`, so it does not depend
 on which worker draws it, in which batch.
 """
 
@@ -11,7 +11,7 @@ import math
 import numba
 import numpy as np
 
-from sparsefire.cascades.sampling.independent import _marks, _next, _start, _uniform
+from sparsefire.cascades.sampling.streams import following, marks, start, uniform
 
 _U = np.uint64
 JUMPS, ARCS, WALK = 0, 1, 2  # one probability for all arcs into a unit; one per arc; at most one arc into a unit
@@ -21,7 +21,7 @@ JUMPS, ARCS, WALK = 0, 1, 2  # one probability for all arcs into a unit; one per
 def _anywhere(a, b, units):  # exactly uniform on 0 … units - 1 (Lemire 2019, doi:10.1145/3230636)
     n = _U(units)
     while True:
-        bits, a, b = _next(a, b)
+        bits, a, b = following(a, b)
         product = (bits >> _U(32)) * n
         low = product & _U(0xFFFFFFFF)
         if low >= n or low >= _U(0x100000000) % n:
@@ -35,10 +35,10 @@ def _one(kind, starts, senders, numbers, seen, queue, mark, key, number):
     Trials at arc after arc, of unit after unit, spend an exponential time, -log(1 - p) each; the arc in which it runs
     out is open, and a new time is drawn. So a set costs one draw for each open arc, whatever the probabilities.
     """
-    a, b = _start(key, _U(number))
+    a, b = start(key, _U(number))
     root, a, b = _anywhere(a, b, len(starts) - 1)
-    bits, a, b = _next(a, b)
-    time = -math.log(_uniform(bits))
+    bits, a, b = following(a, b)
+    time = -math.log(uniform(bits))
     seen[root] = mark
     queue[0] = root
     at, end = 0, 1
@@ -50,8 +50,8 @@ def _one(kind, starts, senders, numbers, seen, queue, mark, key, number):
             price = numbers[v]
             while time < price * (last - arc):
                 arc += min(np.int64(time / price), last - arc - 1)
-                bits, a, b = _next(a, b)
-                time = -math.log(_uniform(bits))
+                bits, a, b = following(a, b)
+                time = -math.log(uniform(bits))
                 u = senders[arc]
                 arc += 1
                 if seen[u] != mark:
@@ -64,16 +64,16 @@ def _one(kind, starts, senders, numbers, seen, queue, mark, key, number):
             for e in range(arc, last):
                 time -= numbers[e]
                 if time < 0.0:
-                    bits, a, b = _next(a, b)
-                    time = -math.log(_uniform(bits))
+                    bits, a, b = following(a, b)
+                    time = -math.log(uniform(bits))
                     u = senders[e]
                     if seen[u] != mark:
                         seen[u] = mark
                         queue[end] = u
                         end += 1
         elif arc < last:
-            bits, a, b = _next(a, b)
-            share = _uniform(bits)
+            bits, a, b = following(a, b)
+            share = uniform(bits)
             if share <= numbers[last - 1]:  # the first arc whose running total reaches the share
                 low, high = arc, last - 1
                 while low < high:
@@ -108,7 +108,7 @@ def reverse_sets(kind, starts, senders, numbers, first, count, key):
     seen, queue = np.empty(units, np.uint8), np.empty(units, np.int32)
     ends, members, total = np.empty(count, np.int64), np.empty(max(1024, 4 * count), np.int32), 0
     for r in range(count):
-        size = _one(kind, starts, senders, numbers, seen, queue, _marks(seen, r), key, first + r)
+        size = _one(kind, starts, senders, numbers, seen, queue, marks(seen, r), key, first + r)
         if total + size > len(members):
             more = np.empty(2 * (total + size), np.int32)
             more[:total] = members[:total]
@@ -129,7 +129,7 @@ def first_met(kind, starts, senders, numbers, rank, sources, first, count, key):
     seen, queue = np.empty(units, np.uint8), np.empty(units, np.int32)
     met = np.zeros(sources + 1, np.int64)
     for r in range(count):
-        size = _one(kind, starts, senders, numbers, seen, queue, _marks(seen, r), key, first + r)
+        size = _one(kind, starts, senders, numbers, seen, queue, marks(seen, r), key, first + r)
         best = np.int32(sources)
         for i in range(size):
             best = min(best, rank[queue[i]])

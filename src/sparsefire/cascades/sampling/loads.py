@@ -1,6 +1,6 @@
 """Compiled sampling of load redistribution: what breaks hands its load on.
 
-For the streams see :mod:`sparsefire.cascades.sampling.independent`.
+For the streams see :mod:`sparsefire.cascades.sampling.streams`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from sparsefire.cascades.sampling.independent import _finish, _marks, _sow
+from sparsefire.cascades.sampling.streams import finish, marks, sow
 
 _U = np.uint64
 _HOLDS = 2**31 - 1  # the step in which a unit breaks that does not
@@ -28,7 +28,7 @@ def among_neighbours(
         capacities: float64 [runs, n], or [1, n] for all runs.
         drawn: whether capacities differ by run.
         eager: int64, units that break under their own load; not read where capacities are drawn.
-        sources, chances, first, runs, key, record: as in :func:`sparsefire.cascades.simulate.independent_jumps`.
+        sources, chances, first, runs, key, record: as of ``independent.independent_jumps``.
     """
     units = len(starts) - 1
     seen = np.empty(units, np.uint8)
@@ -37,8 +37,8 @@ def among_neighbours(
     queue = np.empty(units, np.int32)
     tell, by, when = len(record.begin) > 0, record.by, record.steps  # tuples are slow to look into
     for r in range(runs):
-        mark = _marks(seen, r)
-        end, _, _ = _sow(sources, chances, seen, mark, queue, key, _U(first + r))
+        mark = marks(seen, r)
+        end, _, _ = sow(sources, chances, seen, mark, queue, key, _U(first + r))
         base = record.begin[r] if tell else 0
         for u in queue[:end]:
             carried[u], breaks[u] = load[u], 0
@@ -76,7 +76,7 @@ def among_neighbours(
                     if tell:
                         by[base + end], when[base + end] = u, steps + 1
                     end += 1
-        _finish(record, r, queue, end, steps)
+        finish(record, r, queue, end, steps)
 
 
 @numba.njit
@@ -104,7 +104,7 @@ def among_all(load, slack, given, sources, chances, first, runs, key, record):
         load: at the start, float64 [n].
         slack: capacity less load, float64 [runs, n], or [1, n] for all runs.
         given: int64 [n], the units by rising slack for all runs, or of length 0 where capacities are drawn.
-        sources, chances, first, runs, key, record: as in :func:`sparsefire.cascades.simulate.independent_jumps`.
+        sources, chances, first, runs, key, record: as of ``independent.independent_jumps``.
     """
     units = len(load)
     seen = np.empty(units, np.uint8)
@@ -113,8 +113,8 @@ def among_all(load, slack, given, sources, chances, first, runs, key, record):
     order = np.empty(units, np.int64) if drawn else given
     tell, when = len(record.begin) > 0, record.steps
     for r in range(runs):
-        mark = _marks(seen, r)
-        end, _, _ = _sow(sources, chances, seen, mark, queue, key, _U(first + r))
+        mark = marks(seen, r)
+        end, _, _ = sow(sources, chances, seen, mark, queue, key, _U(first + r))
         base = record.begin[r] if tell else 0
         released = 0.0
         for u in queue[:end]:
@@ -144,4 +144,4 @@ def among_all(load, slack, given, sources, chances, first, runs, key, record):
             known = end
             steps += 1
             share = released / (units - end)
-        _finish(record, r, queue, end, steps)
+        finish(record, r, queue, end, steps)

@@ -8,6 +8,8 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+AHEAD = 3  # rows that are asked for before their turn
+
 
 def _prefetch(typing_context: Any, array: Any, index: Any) -> Any:
     """Begin to load ``array[index]`` (one axis, contiguous) into the caches; changes nothing else."""

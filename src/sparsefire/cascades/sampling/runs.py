@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -46,7 +47,7 @@ class Record(NamedTuple):
 Runner = Callable[[int, int, np.uint64, Record], None]  # first run, how many, key of the streams, what to write
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Activations:
     """Who activated whom: one entry per active unit of every run, in the order in which they became active.
 
@@ -63,7 +64,7 @@ class Activations:
     step: np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sample:
     """Sampled cascades.
 
@@ -93,7 +94,7 @@ class Marginals:
     samples: int | None = None
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.array(self.probability, dtype=dtype, copy=bool(copy))
+        return np.array(self.probability, dtype=dtype, copy=copy)
 
     def __len__(self) -> int:
         return len(self.probability)
@@ -122,7 +123,7 @@ def sample(runner: Runner, runs: int, rng: Any, workers: int | None, *, who: boo
         part = slice(first, first + count)
         runner(first, count, key, Record(sizes[part], durations[part], empty[0], -1, empty[0], *empty[1:]))
 
-    each_block(block, runs, workers)
+    deque(each_block(block, runs, workers), maxlen=0)
     if not who:
         return Sample(sizes, durations)
     ends = np.cumsum(sizes)
@@ -134,7 +135,7 @@ def sample(runner: Runner, runs: int, rng: Any, workers: int | None, *, who: boo
         part = slice(first, first + count)
         runner(first, count, key, Record(sizes[part], durations[part], empty[0], -1, begin[part], units, by, steps))
 
-    each_block(again, runs, workers)
+    deque(each_block(again, runs, workers), maxlen=0)
     return Sample(sizes, durations, Activations(np.repeat(np.arange(runs), sizes), units, by, steps))
 
 
@@ -176,13 +177,25 @@ def key_of(rng: Any) -> np.uint64:
 
 
 def each_block(block: Callable[[int, int], Any], runs: int, workers: int | None) -> Iterator[Any]:
+    """Yield ``block(first, count)`` over all runs, in order; at most two results per thread wait to be taken."""
     threads = checked_workers(workers)
     size = min(BLOCK, max(1, -(-runs // (4 * threads))))  # several blocks per thread: their runs differ in length
-    firsts = range(0, runs, size)
+    parts = [(first, min(size, runs - first)) for first in range(0, runs, size)]
     if threads == 1:
-        return iter([block(first, min(size, runs - first)) for first in firsts])
-    with ThreadPoolExecutor(min(threads, len(firsts))) as pool:
-        return iter(list(pool.map(lambda first: block(first, min(size, runs - first)), firsts)))
+        yield from (block(*part) for part in parts)
+        return
+    with ThreadPoolExecutor(min(threads, len(parts))) as pool:
+        waiting: deque[Future[Any]] = deque()
+        try:
+            for part in parts:
+                if len(waiting) == 2 * threads:
+                    yield waiting.popleft().result()
+                waiting.append(pool.submit(block, *part))
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 def _nothing() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

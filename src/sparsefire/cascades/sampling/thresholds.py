@@ -1,13 +1,13 @@
 """Compiled sampling of threshold cascades. Thresholds are drawn when a unit is first reached, so subcritical runs cost
-what they reach; see :mod:`sparsefire.cascades.sampling.independent` for the streams."""
+what they reach; see :mod:`sparsefire.cascades.sampling.streams` for the streams."""
 
 from __future__ import annotations
 
 import numba
 import numpy as np
 
-from sparsefire.cascades.sampling.independent import AHEAD, _finish, _marks, _next, _sow, _uniform
-from sparsefire.cascades.sampling.prefetch import prefetch
+from sparsefire.cascades.sampling.prefetch import AHEAD, prefetch
+from sparsefire.cascades.sampling.streams import finish, following, marks, sow, uniform
 
 _U = np.uint64
 GIVEN, UNIFORM, TABLE = 0, 1, 2  # where the number of active in-neighbours that a unit needs comes from
@@ -39,7 +39,7 @@ def counted(starts, receivers, kind, degrees, needs, rows, table, eager, sources
             equal influence); TABLE: drawn from responses r(0) … r(k), those of unit v at ``table[rows[v]:]``.
         degrees: int32 [n], in-degrees below ``NEVER``.
         eager: int64, units that may need nobody.
-        sources, chances, first, runs, key, record: as in :func:`sparsefire.cascades.simulate.independent_jumps`.
+        sources, chances, first, runs, key, record: as of ``independent.independent_jumps``.
     """
     units = len(starts) - 1
     seen = np.empty(units, np.uint8)
@@ -47,15 +47,15 @@ def counted(starts, receivers, kind, degrees, needs, rows, table, eager, sources
     queue = np.empty(units, np.int32)
     tell, by, when = len(record.begin) > 0, record.by, record.steps  # tuples are slow to look into
     for r in range(runs):
-        mark = _marks(seen, r)
-        end, a, b = _sow(sources, chances, seen, mark, queue, key, _U(first + r))
+        mark = marks(seen, r)
+        end, a, b = sow(sources, chances, seen, mark, queue, key, _U(first + r))
         base = record.begin[r] if tell else 0
         missing[queue[:end]] = 0
         for i in range(len(eager)):
             u = eager[i]
-            bits, a, b = _next(a, b)
+            bits, a, b = following(a, b)
             if seen[u] != mark:
-                left = np.int64(needs[u]) if kind == GIVEN else _first_met(table, rows[u], degrees[u], _uniform(bits))
+                left = np.int64(needs[u]) if kind == GIVEN else _first_met(table, rows[u], degrees[u], uniform(bits))
                 seen[u], missing[u] = mark, left
                 if left == 0:
                     queue[end] = u
@@ -76,11 +76,11 @@ def counted(starts, receivers, kind, degrees, needs, rows, table, eager, sources
                     if kind == GIVEN:
                         left = np.int64(needs[v])
                     else:
-                        bits, a, b = _next(a, b)
+                        bits, a, b = following(a, b)
                         if kind == UNIFORM:
                             left = 1 + np.int64((bits >> _U(11)) * (1.0 / 9007199254740992.0) * degrees[v])
                         else:
-                            left = _first_met(table, rows[v], degrees[v], _uniform(bits))
+                            left = _first_met(table, rows[v], degrees[v], uniform(bits))
                 else:
                     left = np.int64(missing[v])
                     if left == 0:
@@ -92,7 +92,7 @@ def counted(starts, receivers, kind, degrees, needs, rows, table, eager, sources
                     if tell:
                         by[base + end], when[base + end] = u, steps + 1
                     end += 1
-        _finish(record, r, queue, end, steps)
+        finish(record, r, queue, end, steps)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -102,7 +102,7 @@ def loaded(starts, receivers, loads, thresholds, sources, chances, first, runs, 
     Args:
         starts, receivers, loads: of the wiring; 0 or more.
         thresholds: [runs, n] or [1, n] for all runs, or [0, n]: uniform on (0, 1], drawn when a unit is reached.
-        sources, chances, first, runs, key, record: as in :func:`sparsefire.cascades.simulate.independent_jumps`.
+        sources, chances, first, runs, key, record: as of ``independent.independent_jumps``.
     """
     units = len(starts) - 1
     drawn = len(thresholds) == 0
@@ -111,8 +111,8 @@ def loaded(starts, receivers, loads, thresholds, sources, chances, first, runs, 
     queue = np.empty(units, np.int32)
     tell, by, when = len(record.begin) > 0, record.by, record.steps  # tuples are slow to look into
     for r in range(runs):
-        mark = _marks(seen, r)
-        end, a, b = _sow(sources, chances, seen, mark, queue, key, _U(first + r))
+        mark = marks(seen, r)
+        end, a, b = sow(sources, chances, seen, mark, queue, key, _U(first + r))
         base = record.begin[r] if tell else 0
         missing[queue[:end]] = 0.0
         row = 0 if len(thresholds) <= 1 else r
@@ -136,8 +136,8 @@ def loaded(starts, receivers, loads, thresholds, sources, chances, first, runs, 
                 if seen[v] != mark:
                     seen[v] = mark
                     if drawn:
-                        bits, a, b = _next(a, b)
-                        left = _uniform(bits)
+                        bits, a, b = following(a, b)
+                        left = uniform(bits)
                     else:
                         left = thresholds[row, v]
                 else:
@@ -152,4 +152,4 @@ def loaded(starts, receivers, loads, thresholds, sources, chances, first, runs, 
                     if tell:
                         by[base + end], when[base + end] = u, steps + 1
                     end += 1
-        _finish(record, r, queue, end, steps)
+        finish(record, r, queue, end, steps)
