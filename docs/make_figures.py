@@ -26,6 +26,7 @@ from sparsefire.report import cascade_chart, curves_chart, errors_chart, interva
 from sparsefire.report.run_folder import load_network, read_curves, read_verdict
 from sparsefire.sparsity import list_methods
 from sparsefire.statistics import wilson
+from sparsefire.wiring import densities
 
 HERE = Path(__file__).parent
 IMAGES = HERE / "images"
@@ -264,6 +265,26 @@ def cascade_bimodal(measured: dict[str, Any], probability: float = 0.03) -> Mark
     return cascade_chart.draw_sizes(SizeDistribution.from_counts(counts), width=PAGE, height=300.0)
 
 
+def layouts(density: float = 0.05) -> Markup:
+    """Draw how each layout shares a density out over the layers of one network."""
+    widths = (784, 512, 256, 128, 64, 10)
+    shapes = {f"layer {i}": (widths[i], widths[i - 1]) for i in range(1, len(widths))}
+    looks = (("uniform", "ink", "circle"), ("erk", "blue", "circle"), ("balanced", "warm", "square"),
+             ("pyramidal", "grey", "diamond"))  # fmt: skip
+    lines = []
+    for name, colour, shape in looks:
+        found = densities(shapes, density, name)
+        points = sorted((math.prod(shapes[layer]), d, d, d) for layer, d in found.items())
+        lines.append(Line(name, points, colour, shape))
+    return chart(
+        lines, x_ticks=(500, 5_000, 50_000, 500_000), y_ticks=(0.001, 0.01, 0.1, 1.0),
+        x_title="weights of the layer when dense (log scale), the last layer on the left",
+        y_title=f"density of the layer; all layers together keep {density:.0%}",
+        label="Density by layer under four layouts", show_x=lambda v: f"{v:,.0f}", show_y=lambda v: f"{v:g}",
+        log_y=True,
+    )  # fmt: skip
+
+
 def write_methods_table() -> None:
     """Write the table of methods into the page on sparse training."""
     page = HERE / "sparse-training.md"
@@ -289,6 +310,7 @@ def main(arguments: Sequence[str]) -> int:
     save("learning-rates", learning_rates(measured["learning_rates"]))
     save("forward-gradient", forward_gradient(measured["forward_gradient_variance"]))
     save("estimators", estimators(measured["estimator_scores"]))
+    save("layouts", layouts())
     save("cascade-bimodal", cascade_bimodal(measured["airport_cascades"]))
     return 0
 
