@@ -35,6 +35,9 @@ def read_verdict(run: Path) -> dict[str, Any]:
     Traceback (most recent call last):
     ...
     sparsefire.errors.UserError: no-such-run holds no finished run.
+      came      no-such-run
+      expected  a folder written by sparsefire fit, with verdict.json in it
+      try       sparsefire fit DATA --out RUN
     """
     path = run / "verdict.json"
     expected = "a folder written by sparsefire fit, with verdict.json in it"
