@@ -11,7 +11,7 @@ from sparsefire import UserError
 from sparsefire.cascades.exact.small import enumerate_thresholds
 from sparsefire.cascades.linear_threshold import LinearThreshold
 from sparsefire.randomness import stream
-from sparsefire.wiring import Wiring, erdos_renyi, random_tree
+from sparsefire.wiring import Wiring, edge_list, erdos_renyi, random_tree
 
 TRIANGLE_AND_TAIL = Wiring.from_edges([0, 1, 2, 2, 3], [1, 2, 0, 3, 1])
 WEIGHTS = np.array([0.5, 0.3, 0.9, 0.25, 0.4])
@@ -120,8 +120,6 @@ def test_tree_methods_say_what_they_need() -> None:
     model = LinearThreshold(TRIANGLE_AND_TAIL, WEIGHTS)
     with pytest.raises(UserError, match="cycle"):
         model.size_distribution([0], "tree")
-    with pytest.raises(UserError, match="no tree-approximation"):
-        model.size_distribution([0], "tree-approximation")
     large = LinearThreshold(erdos_renyi(100, 0.05, rng=0))
     with pytest.raises(UserError, match="no exact solution"):
         large.size_distribution([0], "exact")
@@ -135,3 +133,23 @@ def test_sums_that_exceed_one_by_rounding_are_one() -> None:
         assert model.size_distribution([0, 1, 2]).pmf[4] == pytest.approx(1, abs=1e-12)
         assert model.sample([0, 1, 2], 100, rng=0).sizes.tolist() == [4] * 100
         np.testing.assert_allclose(model.weights_in.sum(), 1)
+
+
+def test_the_tree_approximation_is_exact_on_trees_and_close_beside_them() -> None:
+    tree = random_tree(30, rng=2)
+    model = LinearThreshold(tree)
+    start = np.linspace(0, 0.3, 30)
+    np.testing.assert_allclose(
+        model.size_distribution(start, "tree-approximation").pmf, model.size_distribution(start).pmf, atol=1e-12
+    )
+    draws = stream(5, "extra")
+    ends = np.concatenate([np.stack(edge_list(tree)[:2]), draws.integers(0, 30, (2, 3))], axis=1)
+    looped = LinearThreshold(Wiring.from_edges(*ends[:, ends[0] != ends[1]], units=30, directed=False))
+    close = looped.size_distribution(start, "tree-approximation")
+    truth = looped.size_distribution(start, "monte-carlo", runs=100_000, rng=0)
+    assert close.method == "tree-approximation"
+    assert np.abs(close.pmf - truth.pmf).sum() / 2 < 0.06
+    assert close.pmf[0] == pytest.approx(np.prod(1 - start), rel=1e-12)
+    alone = LinearThreshold(TRIANGLE_AND_TAIL, WEIGHTS).size_distribution([0], "tree-approximation")
+    assert alone.pmf.sum() == pytest.approx(1)
+    assert alone.pmf[0] == 0

@@ -9,7 +9,7 @@ from scipy import stats
 from sparsefire import UserError
 from sparsefire.cascades.threshold import Threshold
 from sparsefire.randomness import stream
-from sparsefire.wiring import Wiring, erdos_renyi
+from sparsefire.wiring import Wiring, edge_list, erdos_renyi, random_tree
 
 PATH = Wiring.from_edges([0, 1, 2, 3], [1, 2, 3, 4], directed=False)
 STAR = Wiring.from_edges([0] * 5, [1, 2, 3, 4, 5], directed=False)
@@ -199,3 +199,26 @@ def test_nobody_changes_a_model_from_outside() -> None:
     assert model.sample([0], 1).sizes.tolist() == [1]
     with pytest.raises(ValueError, match="read-only"):
         model.thresholds[0] = 0.0
+
+
+def test_the_tree_approximation_is_exact_on_trees_and_close_beside_them() -> None:
+    start = np.linspace(0, 0.2, 5)
+    model = Threshold(PATH, LAW)
+    np.testing.assert_allclose(
+        model.size_distribution(start, "tree-approximation").pmf, model.size_distribution(start).pmf, atol=1e-12
+    )
+    tree = random_tree(40, rng=3)
+    draws = stream(6, "extra")
+    ends = np.concatenate([np.stack(edge_list(tree)[:2]), draws.integers(0, 40, (2, 4))], axis=1)
+    ends = np.unique(np.sort(ends[:, ends[0] != ends[1]], axis=0), axis=1)
+    looped = Threshold(Wiring.from_edges(*ends, units=40, directed=False), stats.norm(0.5, 0.25))
+    close = looped.size_distribution(method="tree-approximation")
+    truth = looped.size_distribution(method="monte-carlo", runs=100_000, rng=0)
+    assert close.method == "tree-approximation"
+    assert np.abs(close.pmf - truth.pmf).sum() / 2 < 0.06
+    assert close.pmf[0] == pytest.approx(stats.norm(0.5, 0.25).sf(0) ** 40, rel=1e-12)
+    loop = Threshold(Wiring.from_edges([0, 0, 1], [0, 1, 2]), LAW).size_distribution(method="tree-approximation")
+    exact = Threshold(Wiring.from_edges([0, 0, 1], [0, 1, 2]), LAW).size_distribution(method="exact")
+    np.testing.assert_allclose(loop.pmf, exact.pmf, atol=1e-12)
+    with pytest.raises(UserError, match="parallel arcs"):
+        Threshold(Wiring.from_edges([0, 0], [1, 1]), LAW).size_distribution(method="tree-approximation")

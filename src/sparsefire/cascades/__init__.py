@@ -29,6 +29,8 @@ _HOME = {
     "enumerate_independent": "exact.small",
     "enumerate_thresholds": "exact.small",
     "tree_approximation": "approximate.spanning_tree",
+    "tree_approximation_live": "approximate.spanning_tree",
+    "tree_approximation_threshold": "approximate.spanning_tree",
     "independent_units_law": "approximate.independent_units",
     "cavity_marginals": "approximate.cavity",
     "cavity_marginals_live": "approximate.cavity",

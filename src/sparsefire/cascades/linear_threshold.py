@@ -11,7 +11,7 @@ import numpy as np
 from sparsefire.cascades.distribution import SizeDistribution
 from sparsefire.cascades.exact.small import enumerate_live
 from sparsefire.cascades.laws import fixed
-from sparsefire.cascades.model import METHODS, CascadeModel, checked_units
+from sparsefire.cascades.model import CascadeModel, checked_units
 from sparsefire.cascades.sampling.runs import Record, Runner
 from sparsefire.cascades.sources import Sources
 from sparsefire.errors import UserError
@@ -45,7 +45,6 @@ class LinearThreshold(CascadeModel):
     influence: Any = None
 
     may_start_alone: ClassVar[bool] = False
-    methods: ClassVar[tuple[str, ...]] = tuple(m for m in METHODS if m != "tree-approximation")
 
     def __post_init__(self) -> None:
         checked_units(self.wiring)
@@ -129,6 +128,11 @@ class LinearThreshold(CascadeModel):
         from sparsefire.cascades.exact.live_tree import live_tree_law
 
         return live_tree_law(self._by_arc, self.weights, chances)
+
+    def _tree_approximation(self, chances: np.ndarray) -> SizeDistribution:
+        from sparsefire.cascades.approximate.spanning_tree import tree_approximation_live
+
+        return tree_approximation_live(self._by_arc, self.weights, chances)
 
     def _cavity(self, chances: np.ndarray) -> np.ndarray:
         from sparsefire.cascades.approximate.cavity import cavity_marginals_live

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from sparsefire.cascades.distribution import SizeDistribution
 from sparsefire.cascades.exact.closed_forms import complete_law_with, is_complete, like_chance
 from sparsefire.cascades.exact.small import enumerate_thresholds
 from sparsefire.cascades.laws import ROUNDING, check_thresholds, each_its_own, fixed, is_law, quantiles
-from sparsefire.cascades.model import METHODS, CascadeModel, checked_units
+from sparsefire.cascades.model import CascadeModel, checked_units
 from sparsefire.cascades.sampling import runs as sampling
 from sparsefire.cascades.sampling.runs import Record, Runner
 from sparsefire.cascades.sources import Sources, read_sources
@@ -55,8 +55,6 @@ class Threshold(CascadeModel):
     wiring: Wiring
     thresholds: Any
     load: Any = "exposure"
-
-    methods: ClassVar[tuple[str, ...]] = tuple(m for m in METHODS if m != "tree-approximation")
 
     def __post_init__(self) -> None:
         units = checked_units(self.wiring)
@@ -215,6 +213,11 @@ class Threshold(CascadeModel):
         from sparsefire.cascades.exact.threshold_tree import threshold_tree_law
 
         return threshold_tree_law(self.wiring, self._responses_from(chances))
+
+    def _tree_approximation(self, chances: np.ndarray) -> SizeDistribution:
+        from sparsefire.cascades.approximate.spanning_tree import tree_approximation_threshold
+
+        return tree_approximation_threshold(self.wiring, self._responses_from(chances))
 
     def _cavity(self, chances: np.ndarray) -> np.ndarray:
         from sparsefire.cascades.approximate.cavity_thresholds import cavity_marginals_threshold

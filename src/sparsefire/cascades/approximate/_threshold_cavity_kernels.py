@@ -39,7 +39,9 @@ def settle(
     sweeps: int,
     tolerance: float,
 ):
-    """Sweep back and forth until no message rises by more than ``tolerance``; return (marginals, whether it settled).
+    """Sweep back and forth until no message rises by more than ``tolerance``.
+
+    Returns marginals, messages, and whether they settled.
 
     Arcs stand by receiver; ``times`` says how many parallel ones each is, ``partner`` is the arc back or -1, and
     ``outward`` lists the arcs of each sender. Units none of whose messages moved are left alone. What a unit is without
@@ -100,5 +102,5 @@ def settle(
                             message[out] = new
                     _count(law, message[e], times[e])
         if not moved:
-            return marginals, True
-    return marginals, not stale.any()
+            return marginals, message, True
+    return marginals, message, not stale.any()

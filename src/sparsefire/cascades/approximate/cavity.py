@@ -100,15 +100,22 @@ def cavity_marginals_live(
     >>> cavity_marginals_live(pair, [0.5, 0.25], [0.4, 0.8, 0.0]).tolist()
     [0.4, 0.8, 0.4]
     """
-    p = read_sources(sources, wiring.units).dense(wiring.units)
-    w, _ = checked_influence(wiring, weights)
-    return _settled(p, *_merged(wiring, w, True), True, sweeps, tolerance).marginals
+    return cavity_live(wiring, weights, sources, sweeps=sweeps, tolerance=tolerance).marginals
 
 
 def cavity(wiring: Wiring, probability: Any, sources: Any, *, sweeps: int = SWEEPS, tolerance: float = 1e-12) -> Cavity:
     """Return the settled messages of the independent cascade; arguments as of :func:`cavity_marginals`."""
     p, arcs = _independent(wiring, probability, sources)
     return _settled(p, *arcs, False, sweeps, tolerance)
+
+
+def cavity_live(
+    wiring: Wiring, weights: Any, sources: Any, *, sweeps: int = SWEEPS, tolerance: float = 1e-12
+) -> Cavity:
+    """Return the settled messages of the linear threshold model; arguments as of :func:`cavity_marginals_live`."""
+    p = read_sources(sources, wiring.units).dense(wiring.units)
+    w, _ = checked_influence(wiring, weights)
+    return _settled(p, *_merged(wiring, w, True), True, sweeps, tolerance)
 
 
 def checked_influence(wiring: Wiring, weights: Any) -> tuple[np.ndarray, np.ndarray]:

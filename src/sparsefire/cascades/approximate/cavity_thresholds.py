@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from sparsefire.cascades.approximate.cavity import Cavity
 from sparsefire.cascades.exact.small import checked_responses
 from sparsefire.errors import UserError
 from sparsefire.wiring.graph import Wiring
@@ -43,10 +44,17 @@ def cavity_marginals_threshold(
     >>> cavity_marginals_threshold(path, [[0.5, 0.5], [0.0, 0.5, 1.0], [0.0, 1.0]]).tolist()
     [0.5, 0.25, 0.25]
     """
-    return _settled(wiring, checked_responses(wiring, responses), sweeps, tolerance)
+    return cavity_threshold(wiring, responses, sweeps=sweeps, tolerance=tolerance).marginals
 
 
-def _settled(wiring: Wiring, rows: list[np.ndarray], sweeps: int, tolerance: float) -> np.ndarray:
+def cavity_threshold(
+    wiring: Wiring, responses: Sequence[Any], *, sweeps: int = 1000, tolerance: float = 1e-12
+) -> Cavity:
+    """Return the settled messages; arguments as of :func:`cavity_marginals_threshold`.
+
+    ``sources`` are the r_i(0), ``weights`` how many parallel arcs each arc stands for.
+    """
+    rows = checked_responses(wiring, responses)
     n = wiring.units
     if not n:
         raise UserError("a cascade needs units.", came="a wiring of 0 units", expected="1 or more")
@@ -71,7 +79,7 @@ def _settled(wiring: Wiring, rows: list[np.ndarray], sweeps: int, tolerance: flo
     from sparsefire.cascades.approximate._threshold_cavity_kernels import settle
 
     order = visiting_order(out_starts, receivers[outward], in_starts, senders)
-    found, settled = settle(
+    marginals, messages, settled = settle(
         order, in_starts, receivers, times, partner, out_starts, outward, np.concatenate(rows), starts, int(sweeps),
         float(tolerance),
     )  # fmt: skip
@@ -81,4 +89,4 @@ def _settled(wiring: Wiring, rows: list[np.ndarray], sweeps: int, tolerance: flo
             UserWarning,
             stacklevel=3,
         )
-    return found
+    return Cavity(np.array([row[0] for row in rows]), senders, receivers, times, messages, marginals)

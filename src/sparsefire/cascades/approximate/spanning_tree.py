@@ -28,14 +28,19 @@ is far closer in the mean, but hardly in the law, and further off in the law whe
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from scipy import optimize, sparse, special
 
-from sparsefire.cascades.approximate.cavity import Cavity, cavity
+from sparsefire.cascades.approximate.cavity import Cavity, cavity, cavity_live
+from sparsefire.cascades.approximate.cavity_thresholds import cavity_threshold
 from sparsefire.cascades.distribution import SizeDistribution
+from sparsefire.cascades.exact.live_tree import live_tree_law
+from sparsefire.cascades.exact.threshold_tree import threshold_tree_law
 from sparsefire.cascades.exact.tree import tree_law
+from sparsefire.errors import UserError
 from sparsefire.wiring.graph import Wiring
 
 STEEPEST = 1e4  # of a tilt, per unit
@@ -65,13 +70,94 @@ def tree_approximation(wiring: Wiring, probability: Any, sources: Any, *, match_
     found = cavity(wiring, probability, sources)
     kept = _spanning(found)
     p = _folded(found, kept)
-    n = len(p)
-    forest = Wiring.from_edges(found.senders[kept], found.receivers[kept], units=n)
-    logs = tree_law(forest, found.weights[kept], p).log_pmf
+    forest = Wiring.from_edges(found.senders[kept], found.receivers[kept], units=len(p))
+    logs = _repaired(tree_law(forest, found.weights[kept], p).log_pmf, p, found.sources)
+    return _law(logs, found, match_mean)
+
+
+def tree_approximation_live(
+    wiring: Wiring, weights: Any, sources: Any, *, match_mean: bool = False
+) -> SizeDistribution:
+    """Return the same for the linear threshold model: exact on forests, approximate on graphs with cycles.
+
+    A unit listens to one in-neighbour at most. With r_i = Σ w_ji m_{j→i} over the arcs that are left out, the chance
+    that it listens to one of those and finds it active, p'_i = p_i + (1 - p_i) r_i, and the arcs that are kept have
+    w / (1 - r_i). That is step 3 above for live edges; not published for this model.
+
+    Args:
+        wiring: square; loops do nothing, parallel arcs add up.
+        weights: influence of an arc, of all arcs into a unit at most 1: one number, or one per edge given.
+        sources, match_mean: as of :func:`tree_approximation`.
+
+    >>> ring = Wiring.from_edges([0, 1, 2], [1, 2, 0], directed=False)
+    >>> tree_approximation_live(ring, 0.3, 0.1).pmf.round(4).tolist()  # in truth 0.729, 0.1191, 0.0691, 0.0828
+    [0.729, 0.1513, 0.0813, 0.0384]
+    """
+    found = cavity_live(wiring, weights, sources)
+    kept = _spanning(found)
+    into = found.receivers
+    taken = np.bincount(into[~kept], (found.weights * found.messages)[~kept], len(found.sources))
+    p = found.sources + (1 - found.sources) * taken
+    forest = Wiring.from_edges(found.senders[kept], into[kept], units=len(p))
+    left = found.weights[kept] / (1 - taken)[into[kept]] if kept.any() else found.weights[kept]
+    total = np.bincount(into[kept], left, len(p))  # more than 1 by rounding at most
+    law = live_tree_law(forest, left / np.maximum(total, 1.0)[into[kept]], p)
+    return _law(_repaired(law.log_pmf, p, found.sources), found, match_mean)
+
+
+def tree_approximation_threshold(
+    wiring: Wiring, responses: Sequence[Any], *, match_mean: bool = False
+) -> SizeDistribution:
+    """Return the same for threshold cascades: exact on forests, approximate on graphs with cycles.
+
+    A neighbour whose arc is left out is active with its cavity probability, independently of the others: unit i then
+    responds to m of those that are kept with E r_i(m + M), M the number of active ones among those left out. That is
+    step 3 above for responses to numbers of neighbours; not published for these models.
+
+    Args:
+        wiring: square; loops do nothing.
+        responses: r_i(0) … r_i(k_i) for every unit, rising in [0, 1], k_i its in-degree.
+        match_mean: as of :func:`tree_approximation`.
+
+    Raises:
+        UserError: a response that is none, parallel arcs.
+
+    >>> from scipy import stats
+    >>> from sparsefire.cascades.exact.small import neighbour_responses
+    >>> ring = Wiring.from_edges([0, 1, 2], [1, 2, 0], directed=False)
+    >>> rows = neighbour_responses(ring, stats.norm(0.6, 0.3).cdf)
+    >>> tree_approximation_threshold(ring, rows).pmf.round(4).tolist()  # in truth 0.9333, 0.0271, 0.0045, 0.0351
+    [0.9333, 0.0379, 0.0191, 0.0097]
+    """
+    found = cavity_threshold(wiring, responses)
+    if (found.weights > 1).any():
+        at = int(np.flatnonzero(found.weights > 1)[0])
+        raise UserError(
+            "parallel arcs have no tree approximation here.",
+            came=f"{int(found.weights[at])} arcs {found.senders[at]} → {found.receivers[at]}",
+            expected="at most one arc each way between two units",
+            attempt='method="monte-carlo"',
+        )
+    kept = _spanning(found)
+    rows = [np.asarray(row, dtype=np.float64) for row in responses]
+    for unit, message in zip(found.receivers[~kept].tolist(), found.messages[~kept].tolist(), strict=True):
+        rows[unit] = (1 - message) * rows[unit][:-1] + message * rows[unit][1:]
+    forest = Wiring.from_edges(found.senders[kept], found.receivers[kept], units=len(rows))
+    rows = [row[: k + 1] for row, k in zip(rows, forest.in_degrees.tolist(), strict=True)]  # loops never count
+    p = np.array([row[0] for row in rows])
+    return _law(_repaired(threshold_tree_law(forest, rows).log_pmf, p, found.sources), found, match_mean)
+
+
+def _repaired(logs: np.ndarray, p: np.ndarray, sources: np.ndarray) -> np.ndarray:
+    """Put in the true chance of nobody, and rescale the rest; a forest needs none of it."""
+    if np.array_equal(p, sources):
+        return logs
+    nobody = _log_nobody(sources)
+    return np.append(nobody, logs[1:] + (_log_complement(nobody) - special.logsumexp(logs[1:])))
+
+
+def _law(logs: np.ndarray, found: Cavity, match_mean: bool) -> SizeDistribution:
     nobody = _log_nobody(found.sources)
-    if not np.array_equal(p, found.sources):
-        rest = special.logsumexp(logs[1:])
-        logs = np.append(nobody, logs[1:] + (_log_complement(nobody) - rest))
     if match_mean:
         some = -np.expm1(nobody)
         logs = _tilted(logs, some, float(np.minimum(found.marginals, some).sum()))
