@@ -262,7 +262,7 @@ def test_bad_files_are_refused(run, here, kind):
         ("--probability 0.1 --sources 7 --threshold 0.3", "--threshold"),
         ("--probability 0.1 --sources 7 --method magic", "magic"),
         ("--probability 0.1 --sources 7 --method tree", "cycles"),
-        ("--model linear-threshold --sources 7 --method tree-approximation", "tree-approximation"),
+        ("--model load-redistribution --load 0.1 --capacity 1 --method tree-approximation", "tree-approximation"),
         ("--model load-redistribution --load 0.1 --capacity 1 --method tree", "tree"),
         ("--probability 0.1 --sources 7 --runs 0", "runs"),
         ("--probability 0.1 --sources 7 --runs many", "runs"),
