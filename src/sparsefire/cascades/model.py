@@ -190,11 +190,12 @@ class CascadeModel(ABC):
                 f"there is no method {method!r}.", came=repr(method), expected=f"one of {', '.join(self.methods)}"
             )
         if method not in self.methods:
-            raise UserError(
-                f"{type(self).__name__} has no {method}.",
-                came=repr(method),
-                expected=f"one of {', '.join(self.methods)}",
-            )
+            raise self._has_no(method)
+
+    def _has_no(self, method: str) -> UserError:
+        return UserError(
+            f"{type(self).__name__} has no {method}.", came=repr(method), expected=f"one of {', '.join(self.methods)}"
+        )
 
     def _forest(self, hurry: bool) -> bool:
         """Return whether the recursion on trees serves here."""
@@ -230,14 +231,16 @@ class CascadeModel(ABC):
     def _solvable(self, chances: np.ndarray) -> str:
         """Return where there is a way, in words."""
 
+    # What follows is for the models whose ``methods`` name it.
+
     def _tree(self, chances: np.ndarray) -> SizeDistribution:
-        raise NotImplementedError
+        raise self._has_no("tree")
 
     def _tree_approximation(self, chances: np.ndarray) -> SizeDistribution:
-        raise NotImplementedError
+        raise self._has_no("tree-approximation")
 
     def _cavity(self, chances: np.ndarray) -> np.ndarray:
-        raise NotImplementedError
+        raise self._has_no("mean-field")
 
     def _exact_marginals(self, chances: np.ndarray, hurry: bool) -> Marginals | None:
         return Marginals(self._cavity(chances), "tree") if self._forest(hurry=False) else None
