@@ -12,11 +12,10 @@ from sparsefire.cascades.distribution import SizeDistribution
 from sparsefire.cascades.exact.closed_forms import complete_independent_law, is_complete, like_chance
 from sparsefire.cascades.exact.small import enumerate_independent, uncertainty
 from sparsefire.cascades.exact.tree import tree_law
-from sparsefire.cascades.laws import fixed
+from sparsefire.cascades.laws import check_per_edge, fixed
 from sparsefire.cascades.model import CascadeModel, checked_units
 from sparsefire.cascades.sampling.runs import Marginals, Record, Runner
 from sparsefire.cascades.sources import Sources
-from sparsefire.errors import UserError
 from sparsefire.wiring.graph import Wiring
 
 MOST_COMPLETE = 1000  # units of a complete graph up to which ``auto`` takes the O(n³) chain
@@ -55,11 +54,7 @@ class IndependentCascade(CascadeModel):
         checked_units(self.wiring)
         object.__setattr__(self, "probability", fixed(self.probability, "probability"))
         values = np.asarray(self.probability, dtype=np.float64)
-        wrong = np.flatnonzero(~((values.ravel() >= 0) & (values.ravel() <= 1)))
-        if len(wrong):
-            at = int(wrong[0])
-            where = f" of edge {at}" if values.ndim else ""
-            raise UserError(f"the probability{where} is none.", came=f"{values.ravel()[at]}", expected="0 to 1")
+        check_per_edge(values, "probability", 1.0, "0 to 1")
         self.wiring.per_arc(values, "probability")
 
     @cached_property

@@ -67,6 +67,24 @@ def per_unit(values: Any, units: int, name: str, expected: str = "a number, or o
     return found
 
 
+def check_per_edge(values: Any, name: str, most: float, expected: str) -> None:
+    """Say which of some numbers, one or one per edge, is not in 0 … ``most``, if any.
+
+    >>> check_per_edge([0.1, 1.5], "probability", 1.0, "0 to 1")
+    Traceback (most recent call last):
+    ...
+    sparsefire.errors.UserError: the probability of edge 1 is none.
+      came      1.5
+      expected  0 to 1
+    """
+    given = np.atleast_1d(np.asarray(values, dtype=np.float64))
+    wrong = np.flatnonzero(~((given.ravel() >= 0) & (given.ravel() <= most)))
+    if len(wrong):
+        at = int(wrong[0])
+        where = f" of edge {at}" if np.ndim(values) else ""
+        raise UserError(f"the {name}{where} is none.", came=f"{given.ravel()[at]}", expected=expected)
+
+
 def check_thresholds(values: Any, units: int, name: str) -> None:
     """Say what is wrong with thresholds or capacities, if anything is.
 

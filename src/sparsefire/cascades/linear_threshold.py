@@ -10,7 +10,7 @@ import numpy as np
 
 from sparsefire.cascades.distribution import SizeDistribution
 from sparsefire.cascades.exact.small import enumerate_live
-from sparsefire.cascades.laws import fixed
+from sparsefire.cascades.laws import check_per_edge, fixed
 from sparsefire.cascades.model import CascadeModel, checked_units
 from sparsefire.cascades.sampling.runs import Record, Runner
 from sparsefire.cascades.sources import Sources
@@ -52,11 +52,7 @@ class LinearThreshold(CascadeModel):
         if self.influence is None:
             return
         given = np.asarray(self.influence, dtype=np.float64)
-        wrong = np.flatnonzero(~((given.ravel() >= 0) & (given.ravel() <= 1)))
-        if len(wrong):
-            at = int(wrong[0])
-            where = f" of edge {at}" if given.ndim else ""
-            raise UserError(f"the influence{where} is none.", came=f"{given.ravel()[at]}", expected="0 to 1")
+        check_per_edge(given, "influence", 1.0, "0 to 1")
         total = self._total
         over = np.flatnonzero(total > 1 + ROUNDING)
         if len(over):

@@ -11,7 +11,7 @@ import numpy as np
 from sparsefire.cascades.distribution import SizeDistribution
 from sparsefire.cascades.exact.closed_forms import complete_law_with, is_complete, like_chance
 from sparsefire.cascades.exact.small import enumerate_thresholds
-from sparsefire.cascades.laws import ROUNDING, check_thresholds, each_its_own, fixed, is_law, quantiles
+from sparsefire.cascades.laws import ROUNDING, check_per_edge, check_thresholds, each_its_own, fixed, is_law, quantiles
 from sparsefire.cascades.model import CascadeModel, checked_units
 from sparsefire.cascades.sampling import runs as sampling
 from sparsefire.cascades.sampling.runs import Record, Runner
@@ -68,11 +68,7 @@ class Threshold(CascadeModel):
                 )
             return
         loads = np.asarray(self.load, dtype=np.float64)
-        wrong = np.flatnonzero(~((loads.ravel() >= 0) & np.isfinite(loads.ravel())))
-        if len(wrong):
-            at = int(wrong[0])
-            where = f" of edge {at}" if loads.ndim else ""
-            raise UserError(f"the load{where} is none.", came=f"{loads.ravel()[at]}", expected="0 or more, finite")
+        check_per_edge(loads, "load", np.finfo(float).max, "0 or more, finite")
         self.wiring.per_arc(loads, "load")
 
     @cached_property
