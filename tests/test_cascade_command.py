@@ -15,6 +15,7 @@ from sparsefire import Wiring, cascade_command
 from sparsefire.cascades import IndependentCascade, LinearThreshold, Threshold
 from sparsefire.cascades.load_redistribution import LoadRedistribution
 from sparsefire.cli import main
+from sparsefire.errors import UserError
 from sparsefire.wiring import erdos_renyi, to_frame
 
 FILES = {"sizes.parquet", "marginals.parquet", "law.json", "cascade.html"}
@@ -290,6 +291,60 @@ def test_bad_files_are_refused(run, here, kind):
 )
 def test_bad_options_are_refused(run, here, words, said):
     assert said in refused(run, here, "ring.csv", *words.split())
+
+
+SAME = "from,to,w\n" + "".join(f"{u},{v},{u}\n" for u, v in np.random.default_rng(1).integers(0, 30, (90, 2)))
+
+
+@pytest.mark.parametrize(
+    ("words", "lines"),
+    [
+        (
+            "--probability 0.1 --sources 1% --method exact",
+            ["--model independent on 30 units, ", "--method monte-carlo"],
+        ),
+        (
+            "--model linear-threshold --sources 1% --method exact",
+            ["--model linear-threshold on ", "--method monte-carlo"],
+        ),
+        (
+            "--model threshold --threshold uniform --load w --method mean-field",
+            ["--load exposure, or", "--method monte-carlo"],
+        ),
+        (
+            "--model threshold --threshold uniform --method tree-approximation",
+            ["parallel arcs", "--method monte-carlo"],
+        ),
+        (
+            "--model load-redistribution --load 0.1 --capacity uniform --method mean-field",
+            ["--sharing local", "--sharing global, or", "--method monte-carlo"],
+        ),
+        ("--probability 0.1 --sources 1% --workers 0", ["--workers "]),
+        ("--probability 0.1 --sources 1% --senders runs=3", ['--senders "runs=3"']),
+        ("--probability 0.1 --sources 1% --receivers who", ['--receivers "who"', "3 columns: from, to, w"]),
+        ("--model load-redistribution --load -1 --capacity 1", ["--load", "0 or more"]),
+    ],
+)
+def test_messages_speak_of_options(run, here, words, lines):
+    (here / "net.csv").write_text(SAME)
+    err = refused(run, here, "net.csv", *words.split())
+    assert all(line in err for line in lines), err
+    python = ("method=", '"monte-carlo"', "Wiring", "workers=", "load=", "sharing=", "sender=", "receiver=")
+    assert not any(word in err for word in python), err
+
+
+def test_arguments_in_messages_become_options():
+    given = UserError("no.", came="runs=3 of a", expected="runs=10, or sharing='global'", attempt='method="a" or "b-c"')
+    told = cascade_command.in_options(given, "threshold")
+    assert (told.message, told.came) == ("no.", "runs=3 of a")  # what a file says stays as it is
+    assert (told.expected, told.attempt) == ("--runs 10, or --sharing global", "--method a or b-c")
+    assert cascade_command.in_options(UserError("no.", came="runs=3"), "threshold").came == "--runs 3"
+
+
+def test_a_missing_file_is_no_data_set(run, here):
+    err = refused(run, here, "digits", "--probability", "0.1", "--sources", "a")
+    assert "the path of an edge list" in err
+    assert "data set" not in err
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +57,10 @@ class CascadeRequest:
     command: str = ""
 
 
+_OPTION = "|".join(field.name for field in fields(CascadeRequest))
+_ARGUMENT = re.compile(rf"""\b({_OPTION})=(["']?)([\w-]+)\2""")
+
+
 def run(request: CascadeRequest, folder: Path, say: Callable[[str], None], *, colour: bool = False) -> Path:
     """Solve or sample a cascade, print it, and write its folder; return the path of the page.
 
@@ -68,13 +74,15 @@ def run(request: CascadeRequest, folder: Path, say: Callable[[str], None], *, co
         UserError: everything that is wrong with the options, the file or the folder, before anything is computed.
     """
     from sparsefire.data.bounded import file_sha256
+    from sparsefire.data.words import plural
     from sparsefire.parallel import checked_workers
     from sparsefire.report.cascade_folder import check_folder, write_cascade
     from sparsefire.report.cascade_terminal import result_block, start_block
-    from sparsefire.report.cascade_text import Outcome, many, sources_text
+    from sparsefire.report.cascade_text import Outcome, sources_text
 
     _check(request)
-    workers = checked_workers(request.workers)
+    with _as_options(request.model):
+        workers = checked_workers(request.workers)
     wiring = read_wiring(request)
     names = wiring.labels or tuple(map(str, range(wiring.units)))
     sources = read_starts(request.sources, names)
@@ -89,15 +97,16 @@ def run(request: CascadeRequest, folder: Path, say: Callable[[str], None], *, co
     }
     _check_method(request.method, model, wiring)
     check_folder(folder, asked)
-    sampled = f"{many(request.runs, 'cascade')} on {many(workers, 'worker')}"
+    sampled = f"{plural(request.runs, 'cascade')} on {plural(workers, 'worker')}"
     plan = {"auto": f"exactly where there is a way, else {sampled}", "monte-carlo": sampled}
     rows = [("model", title), ("sources", sources_text(sources, names))]
     rows.append(("run", plan.get(request.method, request.method)))
     say(start_block(request.edges.name, wiring.units, wiring.arcs, rows, colour=colour))
     start = np.full(wiring.units, sources) if isinstance(sources, float) else np.array(sources, dtype=np.int64)
     how = {"runs": request.runs, "rng": request.rng, "workers": workers}
-    law = model.size_distribution(start, request.method, **how)
-    marginals = marginals_for(model, start, law, how)
+    with _as_options(request.model):
+        law = model.size_distribution(start, request.method, **how)
+        marginals = marginals_for(model, start, law, how)
     outcome = Outcome(request.edges.name, title, wiring.units, wiring.arcs, names, sources, law, marginals)
     page = write_cascade(folder, outcome, asked, request.command)
     say(result_block(outcome, folder, colour=colour))
@@ -106,15 +115,21 @@ def run(request: CascadeRequest, folder: Path, say: Callable[[str], None], *, co
 
 def read_wiring(request: CascadeRequest) -> Wiring:
     """Return the wiring of the file; every name in it is a label, and a column of numbers becomes weights."""
+    from sparsefire.data.bounded import existing
     from sparsefire.wiring import read_edges
 
     column = _column(request)
+    existing(request.edges, "the path of an edge list")
     try:
         return read_edges(
             request.edges, sender=request.senders, receiver=request.receivers, weight=column, named=True,
             directed=not request.undirected,
         )  # fmt: skip
     except UserError as error:
+        for role, option in (("sender", "senders"), ("receiver", "receivers")):
+            given = getattr(request, option)
+            if error.came == f"{role}={given!r}":
+                raise UserError(error.message, came=f"--{option} {_shown(given)}", expected=error.expected) from None
         if column is None or error.came != f"weight={column!r}":
             raise
         option = next(name for name in NEEDS[request.model] if getattr(request, name) == column)
@@ -176,8 +191,8 @@ def make_model(request: CascadeRequest, wiring: Wiring) -> tuple[CascadeModel, s
     from sparsefire.cascades.load_redistribution import LoadRedistribution
 
     load_each = _number(request.load or "")
-    if load_each is None:
-        raise UserError("--load is no number.", came=str(request.load), expected="the load of every unit, such as 0.3")
+    if load_each is None or load_each < 0:
+        raise UserError("--load is no number.", came=str(request.load), expected="0 or more, the load of every unit")
     sharing = request.sharing or "local"
     redistribution = LoadRedistribution(wiring, load_each, read_law(request.capacity, "capacity"), sharing)
     return redistribution, f"load {request.load} redistributed, {sharing} sharing, capacity {request.capacity}"
@@ -221,6 +236,32 @@ def marginals_for(
     if law.samples is not None:
         return model.marginals(start, "monte-carlo", **how)  # run r is the same run again
     return model.marginals(start, "mean-field" if law.method == "mean-field" else "auto", **how)
+
+
+def in_options(error: UserError, model: str) -> UserError:
+    """Return an error of the library in the words of the command line, where arguments are options.
+
+    >>> error = UserError("no.", came="Threshold on Wiring(3 units, 4 arcs)", attempt='method="tree" or "monte-carlo"')
+    >>> print(in_options(error, "threshold").render())
+    no.
+      came      --model threshold on 3 units, 4 arcs
+      try       --method tree or monte-carlo
+    """
+
+    def typed(text: str) -> str:
+        return re.sub(r'"([\w-]+)"', r"\1", _ARGUMENT.sub(r"--\1 \3", text))
+
+    came = re.sub(r"^\w+ on Wiring\((.*)\)$", lambda found: f"--model {model} on {found[1]}", error.came)
+    came = typed(came) if _ARGUMENT.fullmatch(came) else came  # elsewhere it may hold what a file says
+    return UserError(error.message, came=came, expected=typed(error.expected), attempt=typed(error.attempt))
+
+
+@contextmanager
+def _as_options(model: str) -> Iterator[None]:
+    try:
+        yield
+    except UserError as error:
+        raise in_options(error, model) from None
 
 
 def _check(request: CascadeRequest) -> None:

@@ -16,8 +16,12 @@ RATIO_FROM = 100 * 2**20  # ... is refused from this size on
 _CHUNK = 2**20
 
 
-def existing(path: Path) -> Path:
+def existing(path: Path, expected: str = "the path of a file") -> Path:
     """Return ``path`` if it is a file with something in it.
+
+    Args:
+        path: of a file that somebody named.
+        expected: what could have been named, for the message where there is no such file.
 
     Raises:
         UserError: where it is missing, a folder, unreadable or empty.
@@ -33,7 +37,7 @@ def existing(path: Path) -> Path:
         raise UserError(
             f"there is no file {plain(path)}.",
             came=f"{plain(path)}, looked for from {plain(Path.cwd())}",
-            expected="the path of a data file, or the name of a data set such as digits",
+            expected=expected,
         ) from None
     except OSError as error:
         reason = error.strerror or type(error).__name__

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from sparsefire.data.assemble import ROLES, are_names, array_problem, column, roles_of, table_problem, values_of
+from sparsefire.data.bounded import existing
 from sparsefire.data.bundled import BUNDLED, bundled, openml
 from sparsefire.data.detect import find_target
 from sparsefire.data.frames import as_pandas, frame_sha256
@@ -155,6 +156,7 @@ def _from_file(path: Path, options: dict[str, Any], task: str | None, score: str
                 attempt=command(close or "digits"),
             )
         raise unknown_ending(path)
+    existing(path, "the path of a data file, or the name of a data set such as digits")
     if kind != ".npz":
         table = read_table(path)
         return _from_frame(

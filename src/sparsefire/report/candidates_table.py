@@ -8,8 +8,9 @@ from typing import Any
 
 from markupsafe import Markup
 
+from sparsefire.data import figures
 from sparsefire.report import forest, svg
-from sparsefire.search import figures
+from sparsefire.search import score_text
 from sparsefire.search.names import method_name, short_method
 
 Row = Mapping[str, Any]
@@ -130,7 +131,7 @@ def _lines(rows: Sequence[Row], verdict: Mapping[str, Any], axis: forest.Domain 
     score, margin = verdict["data"]["score"], verdict["margin"]
     ours = next(((row["kind"], row["method"]) for row in verdict["candidates"] if row["walk"] == "chosen"), None)
     compared = [row for row in verdict["candidates"] if row["difference"] is not None and row["kind"] != "dense"]
-    decimals = figures.column_decimals([row["lower"] for row in compared], margin, score)
+    decimals = score_text.column_decimals([row["lower"] for row in compared], margin, score)
     out, before = [], None
     for row in rows:
         method = (row["kind"], row["method"]) if row["kind"] in ("sparse", "narrow") else "yardsticks"
@@ -139,7 +140,7 @@ def _lines(rows: Sequence[Row], verdict: Mapping[str, Any], axis: forest.Domain 
         half = (row["score_high"] - row["score_low"]) / 2 if known and row.get("score_low") is not None else None
         bounds = ""
         if row in compared:
-            bounds = figures.difference_interval(row["lower"], upper_end(row), score, decimals=decimals)
+            bounds = score_text.difference_interval(row["lower"], upper_end(row), score, decimals=decimals)
         out.append(
             Line(
                 name=svg.clean(method_name(row)),
@@ -149,9 +150,11 @@ def _lines(rows: Sequence[Row], verdict: Mapping[str, Any], axis: forest.Domain 
                 macs=figures.count(row["macs"]) if row.get("macs") is not None else "n/a",
                 size=figures.kilobytes(row["bytes"]) if row.get("bytes") is not None else "–",
                 latency=figures.microseconds(row["latency_us"]) if row.get("latency_us") is not None else "–",
-                score=figures.score_value(row["score"], score) if known else "–",
-                interval=figures.score_interval(row["score_low"], row["score_high"], score) if half is not None else "",
-                half=f"± {figures.score_value(half, score)}" if half is not None else "",
+                score=score_text.score_value(row["score"], score) if known else "–",
+                interval=score_text.score_interval(row["score_low"], row["score_high"], score)
+                if half is not None
+                else "",
+                half=f"± {score_text.score_value(half, score)}" if half is not None else "",
                 difference=_difference(row, score, decimals),
                 bounds=bounds,
                 sign=sign,
@@ -181,7 +184,7 @@ def _difference(row: Row, score: str, decimals: int) -> str:
         return "0"
     if row["difference"] is None:
         return "–"
-    return figures.difference(row["difference"], score, decimals=decimals)
+    return score_text.difference(row["difference"], score, decimals=decimals)
 
 
 def _forest(row: Row, axis: forest.Domain, margin: float, score: str, ours: bool) -> Markup:
@@ -203,7 +206,7 @@ def _forest(row: Row, axis: forest.Domain, margin: float, score: str, ours: bool
 
 def _plot(score: str) -> float:
     """Three decimals in the other columns leave the plot less room."""
-    return forest.WIDTH if figures.scale(score) > 1 else 184.0
+    return forest.WIDTH if score_text.scale(score) > 1 else 184.0
 
 
 def upper_end(row: Row) -> float:

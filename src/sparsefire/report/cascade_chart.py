@@ -11,9 +11,9 @@ from markupsafe import Markup
 
 from sparsefire.cascades.distribution import SizeDistribution
 from sparsefire.cascades.shape import PER_DECADE, binned, log_bins, modes
+from sparsefire.data import figures
 from sparsefire.report import cascade_text, svg
 from sparsefire.report.place import Box, Label, Point, place
-from sparsefire.search import figures
 
 RAREST = 1e-6  # probabilities below are not drawn
 _POINTS = 240  # sizes of the second picture

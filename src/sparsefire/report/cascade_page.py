@@ -11,9 +11,9 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from sparsefire.data import figures
 from sparsefire.report import cascade_chart, cascade_text, svg
 from sparsefire.report.cascade_text import Outcome
-from sparsefire.search import figures
 
 _TEMPLATES = Path(__file__).parent / "templates"
 

@@ -6,12 +6,13 @@ import os
 import textwrap
 from collections.abc import Sequence
 
+from sparsefire.data import figures
+from sparsefire.data.words import plural
 from sparsefire.report.cascade_text import (
     Outcome,
     grouping,
     headline,
     histogram,
-    many,
     mean_text,
     method_text,
     most_active,
@@ -20,7 +21,6 @@ from sparsefire.report.cascade_text import (
     sure_text,
 )
 from sparsefire.report.textual import display_width, fit, paint, plain
-from sparsefire.search import figures
 
 WIDTH = 80
 _BAR = 36  # columns
@@ -33,7 +33,7 @@ def start_block(data: str, units: int, arcs: int, rows: Sequence[tuple[str, str]
     Data   grid.csv · 4,941 units · 13,188 arcs
       model    independent cascade, probability 0.1
     """
-    tail = f"{many(units, 'unit')} · {many(arcs, 'arc')}"
+    tail = f"{plural(units, 'unit')} · {plural(arcs, 'arc')}"
     lines = [f"{paint('Data', 'bold', colour)}   {fit(data, WIDTH - 10 - len(tail))} · {tail}"]
     for label, text in rows:
         lines += _hanging(f"  {label:<7}  ", text)

@@ -12,8 +12,9 @@ import numpy as np
 from sparsefire.cascades.distribution import SizeDistribution
 from sparsefire.cascades.sampling.runs import Marginals
 from sparsefire.cascades.shape import Mode, binned, modes
+from sparsefire.data import figures
+from sparsefire.data.words import plural
 from sparsefire.report.textual import fit
-from sparsefire.search import figures
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 SELDOM = 0.01  # at most so much probability between two groups makes a mean that lies there one that hardly occurs
@@ -65,12 +66,12 @@ def headline(outcome: Outcome) -> str:
     units = figures.count(outcome.units)
     if law.quantile(1.0) == law.quantile(0.0):
         certain = "ended" if law.samples is not None else "ends"
-        return f"{start} always {certain} with {many(half, 'active unit')} of {units}."
+        return f"{start} always {certain} with {plural(half, 'active unit')} of {units}."
     if half == far:
         return (
-            f"{start} ends with {many(half, 'active unit')} of {units} in the median; 19 in 20 stay at that or below."
+            f"{start} ends with {plural(half, 'active unit')} of {units} in the median; 19 in 20 stay at that or below."
         )
-    median = f"{start} ends with {many(half, 'active unit')} in the median"
+    median = f"{start} ends with {plural(half, 'active unit')} in the median"
     reached = f"all {units}" if far == outcome.units else f"{figures.count(far)} or more of {units}"
     return f"{median}; 1 in 20 reaches {reached}."
 
@@ -146,7 +147,7 @@ def method_text(law: SizeDistribution) -> str:
     'sampled, 2 cascades'
     """
     text = _METHODS.get(law.method, law.method)
-    return text if law.samples is None else f"{text}, {many(law.samples, 'cascade')}"
+    return text if law.samples is None else f"{text}, {plural(law.samples, 'cascade')}"
 
 
 def sure_text(law: SizeDistribution) -> str:
@@ -238,15 +239,6 @@ def amount(value: float) -> str:
     ('188', '3.14', '0.0123', '4,321')
     """
     return figures.fixed(value, 0) if value >= 99.95 else figures.significant(value, 3)
-
-
-def many(number: int, word: str) -> str:
-    """Return a count with its noun.
-
-    >>> many(1, "unit"), many(4941, "unit")
-    ('1 unit', '4,941 units')
-    """
-    return f"{figures.count(number)} {word}{'' if number == 1 else 's'}"
 
 
 def _range(low: int, high: int) -> str:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from sparsefire.data import figures
 from sparsefire.report import svg
-from sparsefire.search import figures
+from sparsefire.search import score_text
 from sparsefire.search.names import with_percent
 from sparsefire.search.wording import find
 
@@ -108,10 +109,10 @@ def draw(verdict: Mapping[str, Any], have: Curves, *, width: float, columns: int
     parts.append(svg.text(left + (width - left) / 2, height, "epoch", "soft", anchor="middle"))
     label = (
         "Held-out "
-        + figures.score_name(score)
+        + score_text.score_name(score)
         + " by epoch; at the end: "
         + ", ".join(
-            f"{panel.title} {figures.score_value(float(means[panel.candidate][-1]), score, unit=True)}"
+            f"{panel.title} {score_text.score_value(float(means[panel.candidate][-1]), score, unit=True)}"
             for panel in chosen
         )
     )
@@ -149,7 +150,7 @@ def _frame(
     first: bool,
 ) -> list[Markup]:
     x, y, across, rise = box
-    factor = figures.scale(score)
+    factor = score_text.scale(score)
     ticks = svg.ticks(factor * ends[0], factor * ends[1], 3)
     decimals = svg.step_decimals(svg.nice_step(factor * (ends[1] - ends[0]), 3))
     parts = []

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
+from sparsefire.data import figures
 from sparsefire.report import svg
-from sparsefire.search import figures
 
 _MOST_CLASSES = 15
 _MOST_DOTS = 1500

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
+from sparsefire.data import figures
 from sparsefire.report import svg
-from sparsefire.search import figures
+from sparsefire.search import score_text
 
 WIDTH = 216.0  # px, unless a table has less room
 HEIGHT = 30.0
@@ -65,8 +66,8 @@ def row(
     elif interval is not None:
         estimate, lower, upper = interval
         parts += _bar(estimate, lower, upper, axis, score, shape, class_, width)
-        ends = figures.difference(lower, score), figures.difference(upper, score)
-        label = f"{figures.difference(estimate, score, unit=True)}, from {ends[0]} to {ends[1]}"
+        ends = score_text.difference(lower, score), score_text.difference(upper, score)
+        label = f"{score_text.difference(estimate, score, unit=True)}, from {ends[0]} to {ends[1]}"
     return svg.picture(parts, width=width, height=HEIGHT, label=label, class_="forest")
 
 
@@ -76,7 +77,7 @@ def head(axis: Domain, score: str, *, width: float = WIDTH) -> Markup:
     >>> "−1" in head((-0.02, 0.012), "accuracy")
     True
     """
-    factor = figures.scale(score)
+    factor = score_text.scale(score)
     most = int(width // 34)
     step = svg.nice_step(factor * (axis[1] - axis[0]), most)
     parts, last = [], -99.0
@@ -87,7 +88,7 @@ def head(axis: Domain, score: str, *, width: float = WIDTH) -> Markup:
         if at - half > last + 4:
             parts.append(svg.text(at, 11, shown, "soft small", anchor="middle"))
             last = at + half
-    unit = figures.difference_unit(score) or figures.score_name(score)
+    unit = score_text.difference_unit(score) or score_text.score_name(score)
     low, high = (figures.fixed(factor * end, svg.step_decimals(step) + 1, plus=True) for end in axis)
     return svg.picture(parts, width=width, height=14, label=f"axis from {low} to {high} {unit}", class_="forest")
 
@@ -100,7 +101,7 @@ def _bar(
     estimate: float, lower: float, upper: float, axis: Domain, score: str, shape: str, class_: str, width: float
 ) -> list[Markup]:
     middle = HEIGHT / 2
-    shown = figures.difference(estimate, score)
+    shown = score_text.difference(estimate, score)
     if estimate < axis[0]:
         return [svg.text(6, middle + 4, f"◂ {shown}", "soft")]
     if estimate > axis[1]:

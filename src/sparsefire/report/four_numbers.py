@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sparsefire.data import figures
 from sparsefire.report import svg
 from sparsefire.report.groups import within
-from sparsefire.search import figures
+from sparsefire.search import score_text
 from sparsefire.search.names import at_density, method_name
 from sparsefire.search.wording import closest, find
 
@@ -114,22 +115,22 @@ def _weights(verdict: Mapping[str, Any], subject: Row, rival: Row | None, own: s
 
 def _score(verdict: Mapping[str, Any], subject: Row, rival: Row | None, own: str) -> Tile | None:
     score = verdict["data"]["score"]
-    name = figures.score_name(score)
+    name = score_text.score_name(score)
     mine = _tested(verdict, subject)
     other = _tested(verdict, rival) if rival is not None else None
     if mine is not None:
-        under = figures.score_interval(mine[1], mine[2], score)
+        under = score_text.score_interval(mine[1], mine[2], score)
         if other is not None:
-            under = _join(under, _versus(rival, figures.score_value(other[0], score, unit=True)))
-        return Tile(f"Test {name}{own}", figures.score_value(mine[0], score, unit=True), "", under)
+            under = _join(under, _versus(rival, score_text.score_value(other[0], score, unit=True)))
+        return Tile(f"Test {name}{own}", score_text.score_value(mine[0], score, unit=True), "", under)
     if subject["score"] is None:
         return None
     under = ""
     if subject.get("score_low") is not None:
-        under = figures.score_interval(subject["score_low"], subject["score_high"], score)
+        under = score_text.score_interval(subject["score_low"], subject["score_high"], score)
     if rival is not None and rival["score"] is not None:
-        under = _join(under, _versus(rival, figures.score_value(rival["score"], score, unit=True)))
-    return Tile(f"Cross-validated {name}{own}", figures.score_value(subject["score"], score, unit=True), "", under)
+        under = _join(under, _versus(rival, score_text.score_value(rival["score"], score, unit=True)))
+    return Tile(f"Cross-validated {name}{own}", score_text.score_value(subject["score"], score, unit=True), "", under)
 
 
 def _tested(verdict: Mapping[str, Any], row: Row) -> list[float] | None:

@@ -8,8 +8,9 @@ from typing import Any
 
 from markupsafe import Markup
 
+from sparsefire.data import figures
 from sparsefire.report import forest, svg
-from sparsefire.search import figures
+from sparsefire.search import score_text
 
 Row = Mapping[str, Any]
 
@@ -74,7 +75,7 @@ def section(verdict: Mapping[str, Any], group: Mapping[str, Any]) -> GroupSectio
     rows = ([whole] if whole else []) + list(group["rows"])
     ends = [row["difference"] for row in rows if row.get("difference")]
     axis = forest.domain([end[1] for end in ends], [end[2] for end in ends], margin)
-    decimals = figures.column_decimals([end[1] for end in ends], margin, score)
+    decimals = score_text.column_decimals([end[1] for end in ends], margin, score)
     lines = tuple(_line(row, axis, margin, score, decimals, whole=row is whole) for row in rows)
     classes = list(data.get("classes") or ())
     positive = f"{data['target']} = {classes[1]}" if len(classes) == 2 else ""
@@ -141,8 +142,8 @@ def _line(row: Row, axis: forest.Domain, margin: float, score: str, decimals: in
     if row["difference"] is not None:
         estimate, lower, upper = row["difference"]
         told = (
-            figures.difference(estimate, score, decimals=decimals),
-            figures.difference_interval(lower, upper, score, decimals=decimals),
+            score_text.difference(estimate, score, decimals=decimals),
+            score_text.difference_interval(lower, upper, score, decimals=decimals),
         )
     kind = "filled" if row["verdict"] == "within the margin" else "hollow"
     base = row.get("base_rate")
@@ -166,7 +167,7 @@ def _line(row: Row, axis: forest.Domain, margin: float, score: str, decimals: in
 def _value(interval: Sequence[float] | None, score: str) -> tuple[str, str]:
     if interval is None:
         return "–", ""
-    return figures.score_value(interval[0], score), figures.score_interval(interval[1], interval[2], score)
+    return score_text.score_value(interval[0], score), score_text.score_interval(interval[1], interval[2], score)
 
 
 def _share(interval: Sequence[float] | None) -> tuple[str, str]:
@@ -181,7 +182,7 @@ def _marks(rows: Sequence[Row], whole: Row | None, score: str, kind: str, width:
     rows = [row for row in rows if row["dense"] is not None and row["chosen"] is not None]
     if not rows:
         return Markup("")
-    factor = figures.scale(score)
+    factor = score_text.scale(score)
     names = [svg.shorten(row["name"], 14) for row in rows]
     left, right = max(svg.width_of(name) for name in names) + 14, width - 16
     ends = [value for row in rows for key in ("dense", "chosen") for value in row[key]]
@@ -203,7 +204,7 @@ def _marks(rows: Sequence[Row], whole: Row | None, score: str, kind: str, width:
     for value in levels:
         at = x(value / factor)
         parts.append(svg.line(at, 26, at, bottom, "hair"))
-        unit = figures.score_unit(score) if value == levels[-1] else ""
+        unit = score_text.score_unit(score) if value == levels[-1] else ""
         parts.append(svg.text(at, bottom + 17, figures.fixed(value, decimals) + unit, "soft", anchor="middle"))
     for index, (row, name) in enumerate(zip(rows, names, strict=True)):
         y = 46.0 + 36 * index
@@ -212,11 +213,11 @@ def _marks(rows: Sequence[Row], whole: Row | None, score: str, kind: str, width:
         for key, shift, shape, colour in (("dense", -6, "circle", "ink"), ("chosen", 6, "diamond", "blue")):
             parts.append(svg.line(x(row[key][1]), y + shift, x(row[key][2]), y + shift, f"bar {colour}"))
             parts.append(svg.mark(x(row[key][0]), y + shift, shape, f"filled {colour}", size=4))
-    title = f"{figures.score_name(score)} on test rows"
+    title = f"{score_text.score_name(score)} on test rows"
     parts.append(svg.text((left + right) / 2, bottom + 35, title, "soft", anchor="middle"))
     label = "; ".join(
-        f"{svg.shorten(row['name'], 40)}: dense {figures.score_value(row['dense'][0], score)}, "
-        f"chosen {figures.score_value(row['chosen'][0], score)}"
+        f"{svg.shorten(row['name'], 40)}: dense {score_text.score_value(row['dense'][0], score)}, "
+        f"chosen {score_text.score_value(row['chosen'][0], score)}"
         for row in rows
     )
     return svg.picture(parts, width=width, height=bottom + 42, label=f"{title}. {label}")

@@ -8,8 +8,9 @@ from typing import Any
 
 from markupsafe import Markup
 
+from sparsefire.data import figures
 from sparsefire.report import svg
-from sparsefire.search import figures
+from sparsefire.search import score_text
 from sparsefire.search.names import at_density
 from sparsefire.search.wording import closest, find, rows_compared
 
@@ -107,7 +108,7 @@ def _row(
     top = _TOP + _ROW * index
     y = top + 42
     bound = row.upper if row.guess else row.lower
-    shift, shown, _ = figures.told(row.estimate, bound, margin, score)
+    shift, shown, _ = score_text.told(row.estimate, bound, margin, score)
     told = f"{shift}, at {'most' if row.guess else 'least'} {shown}"
     room = sides[1] - sides[0] - svg.width_of(told) - 14
     label = next(
@@ -130,7 +131,7 @@ def _row(
 
 
 def _axis(x: Any, low: float, high: float, bottom: float, width: float, score: str, guess: bool) -> list[Markup]:
-    factor = figures.scale(score)
+    factor = score_text.scale(score)
     parts = [svg.line(x(low), bottom, x(high), bottom, "axis")]
     step = svg.nice_step(factor * (high - low), 5)
     for value in svg.ticks(factor * low, factor * high, 5):
@@ -139,8 +140,8 @@ def _axis(x: Any, low: float, high: float, bottom: float, width: float, score: s
         shown = figures.fixed(value, svg.step_decimals(step), plus=True)
         parts.append(svg.line(at, bottom, at, bottom + 4, "axis"))
         parts.append(svg.text(at, bottom + 18, shown if value else "0", "soft", anchor=anchor))
-    unit = figures.difference_unit(score)
-    title = f"{figures.score_name(score)} minus dense" + (f", {unit}" if unit else "")
+    unit = score_text.difference_unit(score)
+    title = f"{score_text.score_name(score)} minus dense" + (f", {unit}" if unit else "")
     parts.append(svg.text(width / 2, bottom + 36, title, "soft", anchor="middle"))
     caption = "passes when the whole bar lies right of the dotted line"
     if guess:
@@ -151,9 +152,9 @@ def _axis(x: Any, low: float, high: float, bottom: float, width: float, score: s
 
 def _finding(row: Interval, margin: float, score: str) -> str:
     if row.guess:
-        shift, most, _ = figures.told(row.estimate, row.upper, margin, score)
+        shift, most, _ = score_text.told(row.estimate, row.upper, margin, score)
         return f"A constant guess: {shift}, at most {most}; it is not shown to be worse by more than the margin"
-    shift, lower, allowed = figures.told(row.estimate, row.lower, margin, score)
+    shift, lower, allowed = score_text.told(row.estimate, row.lower, margin, score)
     side = "right of" if row.lower > -margin else "not wholly right of"
-    unit = figures.difference_unit(score)
+    unit = score_text.difference_unit(score)
     return f"{row.label}: {shift}{' ' + unit if unit else ''}, at least {lower}, {side} the margin {allowed}"

@@ -10,6 +10,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from sparsefire.data import figures
 from sparsefire.errors import UserError
 from sparsefire.report import (
     candidates_table,
@@ -25,7 +26,7 @@ from sparsefire.report import (
 )
 from sparsefire.report.repeat import repeat
 from sparsefire.report.run_folder import AGAIN, load_network, read_curves, read_verdict
-from sparsefire.search import figures, wording
+from sparsefire.search import score_text, wording
 from sparsefire.search.limits import limits
 from sparsefire.studies.files import replace_file
 
@@ -92,7 +93,7 @@ def build_page(verdict: Verdict, curves: curves_chart.Curves, network: Any | Non
     )  # fmt: skip
     environment.filters["clean"] = svg.clean
     score = verdict["data"]["score"]
-    named = figures.score_name(score)
+    named = score_text.score_name(score)
     errors = _errors(verdict)
     beside = errors is not None and not errors.fan  # both halves of one row
     context = {
@@ -115,9 +116,9 @@ def build_page(verdict: Verdict, curves: curves_chart.Curves, network: Any | Non
         "data_table": (verdict["data"].get("table") or []),
         "rebuild": rebuild,
         "score_name": named,
-        "score_head": named + (f", {figures.score_unit(score)}" if figures.score_unit(score) else ""),
+        "score_head": named + (f", {score_text.score_unit(score)}" if score_text.score_unit(score) else ""),
         "difference_head": "minus dense"
-        + (f", {figures.difference_unit(score)}" if figures.difference_unit(score) else ""),
+        + (f", {score_text.difference_unit(score)}" if score_text.difference_unit(score) else ""),
     }
     return environment.get_template("page.html.jinja").render(context)
 
@@ -204,8 +205,8 @@ def _curves(verdict: Verdict, curves: curves_chart.Curves, beside: bool) -> dict
     if not panels:
         return None
     score = verdict["data"]["score"]
-    unit = f" ({figures.score_unit(score)})" if figures.score_unit(score) else ""
-    name = figures.score_name(score)
+    unit = f" ({score_text.score_unit(score)})" if score_text.score_unit(score) else ""
+    name = score_text.score_name(score)
     text = (
         f"{name[0].upper()}{name[1:]}{unit} on held-out folds; thin lines are single runs, the thick one is their mean"
     )

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
+from sparsefire.data import figures
 from sparsefire.report.textual import fit, printable, use_colour
-from sparsefire.search import figures
 
 _BAR = 37
 _PAUSE = 0.1  # seconds between two drawings on a terminal

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sparsefire.search import figures
+from sparsefire.data import figures
+from sparsefire.search import score_text
 from sparsefire.search.wording import rows_compared
 
 Rows = list[tuple[str, str]]
@@ -49,8 +50,8 @@ def _split(verdict: Mapping[str, Any]) -> str:
 def _settings(plan: Mapping[str, Any], margin: float, score: str) -> Rows:
     """Everything that was fixed before training, short."""
     given = plan.get("margin_given")
-    told = figures.fixed(figures.scale(score) * margin, figures.decimals_to_tell([], margin, score))
-    told = f"{told} {figures.difference_unit(score)}".strip()
+    told = figures.fixed(score_text.scale(score) * margin, score_text.decimals_to_tell([], margin, score))
+    told = f"{told} {score_text.difference_unit(score)}".strip()
     if plan.get("retain"):
         told += f", keeps {figures.short_percent(plan['retain'])} of dense's gain"
     elif given is not None:

@@ -10,9 +10,10 @@ from typing import Any
 
 from markupsafe import Markup
 
+from sparsefire.data import figures
 from sparsefire.report import svg
 from sparsefire.report.place import Label, Point, place, spread
-from sparsefire.search import figures
+from sparsefire.search import score_text
 from sparsefire.search.names import method_name, short_method
 from sparsefire.search.wording import find
 
@@ -115,18 +116,18 @@ def _frame(verdict: Mapping[str, Any], dense: Row, margin: float, width: float, 
     weights = [row["weights"] for row in rows]
     few, many = min(weights) / 1.35, max(weights) * 1.25
     left, right = (36.0, width - 8.0) if phone else (42.0, width - 128.0)
-    digits = 1 if figures.scale(verdict["data"]["score"]) > 1 else 2
+    digits = 1 if score_text.scale(verdict["data"]["score"]) > 1 else 2
     return _Frame(left + 6 * (digits - 1), 46.0, right, height - 46.0, few, many, low - room, high + 0.5 * room)
 
 
 def _axes(frame: _Frame, score: str, width: float, phone: bool, y_dense: float) -> list[Markup]:
-    factor = figures.scale(score)
+    factor = score_text.scale(score)
     parts = []
     levels = svg.ticks(factor * frame.low, factor * frame.high, 5)
     decimals = svg.step_decimals(svg.nice_step(factor * (frame.high - frame.low), 5))
     for value in levels:
         y = frame.y(value / factor)
-        shown = figures.fixed(value, decimals) + (figures.score_unit(score) if value == levels[-1] else "")
+        shown = figures.fixed(value, decimals) + (score_text.score_unit(score) if value == levels[-1] else "")
         parts.append(svg.line(frame.left, y, frame.right, y, "hair"))
         parts.append(svg.text(frame.left - 8, y + 4, shown, "soft", anchor="end"))
     parts.append(svg.line(frame.left, frame.bottom, frame.right, frame.bottom, "axis"))
@@ -222,7 +223,7 @@ def _linear(
     if row is None or row["score"] is None or not row["weights"]:
         return []
     x, y = frame.x(row["weights"]), frame.y(row["score"])
-    text = "linear" if phone else f"linear {figures.score_value(row['score'], verdict['data']['score'], unit=True)}"
+    text = "linear" if phone else f"linear {score_text.score_value(row['score'], verdict['data']['score'], unit=True)}"
     if y > frame.bottom:  # below the frame: say so at its foot
         return [(Label(f"▾ {text}", ((x, frame.bottom - 4),)), "ink")]
     is_chosen = chosen is not None and chosen["id"] == row["id"]
@@ -260,12 +261,12 @@ def _level_labels(
     parts: list[Markup] = []
     names = []
     boosting = find(verdict, kind="boosting")
-    value = figures.score_value(dense["score"], score, unit=True)
+    value = score_text.score_value(dense["score"], score, unit=True)
     names.append((frame.y(dense["score"]), f"dense {value}", "ink strong"))
     names.append((frame.y(dense["score"] - verdict["margin"]), "dense − margin", "blue-text strong"))
     if boosting is not None and boosting["score"] is not None:
         y = frame.y(boosting["score"])
-        value = figures.score_value(boosting["score"], score, unit=True)
+        value = score_text.score_value(boosting["score"], score, unit=True)
         if y > frame.bottom:
             names.append((frame.bottom - 4, f"▾ boosting {value}", "ink"))
         elif y < frame.top - 16:
@@ -314,20 +315,20 @@ def _samples(points: Sequence[Point], every: float = 7.0) -> list[Point]:
 def _hover(row: Row, verdict: Mapping[str, Any]) -> str:
     score = verdict["data"]["score"]
     amount = f" {figures.short_percent(row['density'])}" if row["density"] is not None else ""
-    value = figures.score_value(row["score"], score, unit=True)
+    value = score_text.score_value(row["score"], score, unit=True)
     return f"{method_name(row)}{amount}: {figures.count(row['weights'])} weights, {value}"
 
 
 def _finding(verdict: Mapping[str, Any], dense: Row, chosen: Row | None, score: str) -> str:
-    name = figures.score_name(score)
+    name = score_text.score_name(score)
     text = (
         f"Cross-validated {name} against number of weights. Dense: {figures.count(dense['weights'])} weights, "
-        f"{figures.score_value(dense['score'], score, unit=True)}."
+        f"{score_text.score_value(dense['score'], score, unit=True)}."
     )
     if chosen is not None and chosen["score"] is not None:
         text += (
             f" Chosen: {method_name(chosen)}, {figures.count(chosen['weights'])} weights, "
-            f"{figures.score_value(chosen['score'], score, unit=True)}."
+            f"{score_text.score_value(chosen['score'], score, unit=True)}."
         )
     else:
         text += " No smaller network stayed within the margin with its whole interval."

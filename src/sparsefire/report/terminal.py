@@ -8,13 +8,14 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from sparsefire.data import figures
 from sparsefire.errors import UserError
 from sparsefire.report.candidates_table import WALKS, order, worth_showing
 from sparsefire.report.groups import within
 from sparsefire.report.textual import display_width, fit, pad, paint, plain
 from sparsefire.report.textual import printable as printable
 from sparsefire.report.textual import use_colour as use_colour
-from sparsefire.search import figures
+from sparsefire.search import score_text
 from sparsefire.search.names import typed_name
 from sparsefire.search.wording import closest, find, headline, rows_compared
 
@@ -78,9 +79,9 @@ def plan_block(plan: Mapping[str, Any], rows: Sequence[PlanRow], *, score: str, 
     if plan["margin"] is None:
         allowed = f"keeps {figures.short_percent(plan['retain'])} of dense's gain"
     else:
-        decimals = figures.decimals_to_tell([], plan["margin"], score)
-        margin = figures.fixed(figures.scale(score) * plan["margin"], decimals)
-        allowed = f"margin {margin} {figures.difference_unit(score)}".rstrip()
+        decimals = score_text.decimals_to_tell([], plan["margin"], score)
+        margin = figures.fixed(score_text.scale(score) * plan["margin"], decimals)
+        allowed = f"margin {margin} {score_text.difference_unit(score)}".rstrip()
     many = "" if plan["rounds"] == 1 else "s"
     head = " · ".join(
         [
@@ -127,18 +128,19 @@ def result_block(verdict: Mapping[str, Any], *, colour: bool = False, most: int 
     """
     rows = _shown(verdict)[:most]
     score = verdict["data"]["score"]
-    unit = figures.score_unit(score)
+    unit = score_text.score_unit(score)
     head = [
         "Result",
         "weights",
         "kB",
         "µs",
-        figures.score_name(score) + (f", {unit}" if unit else ""),
+        score_text.score_name(score) + (f", {unit}" if unit else ""),
         "− dense",
         "walk",
     ]
     passed = [row["difference"] for row in rows if row["walk"] in ("passed", "chosen")]
-    decimals = figures.column_decimals(passed, verdict["margin"], score)  # no passer may look like a loss of the margin
+    # No passer may look like a loss of the margin.
+    decimals = score_text.column_decimals(passed, verdict["margin"], score)
     table = [head, *(_cells(row, score, decimals) for row in rows)]
     keep = [0, 1, 2, 3, 4, 5, 6]
     for column in (3, 2):  # a column nobody measured is left out
@@ -240,14 +242,14 @@ def _cells(row: Mapping[str, Any], score: str, decimals: int) -> list[str]:
     sign, _, walk, _ = WALKS[row["walk"]]
     value = "–"
     if row["score"] is not None:
-        value = figures.score_value(row["score"], score)
+        value = score_text.score_value(row["score"], score)
         if row.get("score_low") is not None:
-            value += " " + figures.score_interval(row["score_low"], row["score_high"], score)
+            value += " " + score_text.score_interval(row["score_low"], row["score_high"], score)
     shift = "–"
     if row["kind"] == "dense":
         shift = "0"
     elif row["difference"] is not None:
-        shift = figures.difference(row["difference"], score, decimals=decimals)
+        shift = score_text.difference(row["difference"], score, decimals=decimals)
     return [
         ("  ▸ " if row["walk"] == "chosen" else "  ") + typed_name(row),
         figures.count(row["weights"]) if row["weights"] is not None else "–",
@@ -283,11 +285,11 @@ def _facts(verdict: Mapping[str, Any]) -> list[tuple[str, str]]:
             shift, lower, allowed = _told(chosen, margin, score)
             out.append(("Selected", f"{shift}, at least {lower}, on {compared} rows; allowed {allowed}"))
     elif state == "no-network-needed":
-        decimals = figures.decimals_to_tell([gate["lower"]], -gate["threshold"], score)
-        shift = figures.fixed(abs(figures.scale(score) * gate["estimate"]), decimals)
-        lower, needed = (figures.difference(gate[key], score, decimals=decimals) for key in ("lower", "threshold"))
+        decimals = score_text.decimals_to_tell([gate["lower"]], -gate["threshold"], score)
+        shift = figures.fixed(abs(score_text.scale(score) * gate["estimate"]), decimals)
+        lower, needed = (score_text.difference(gate[key], score, decimals=decimals) for key in ("lower", "threshold"))
         side = "below" if gate["estimate"] < 0 else "above"
-        text = f"{shift} {figures.difference_unit(score)}".strip() + f" {side} a constant guess"
+        text = f"{shift} {score_text.difference_unit(score)}".strip() + f" {side} a constant guess"
         out.append(("Dense", f"{text}, at least {lower}; needed above {needed}"))
     else:
         near = closest(verdict)
@@ -305,12 +307,12 @@ def _facts(verdict: Mapping[str, Any]) -> list[tuple[str, str]]:
         if state == "not-confirmable" and needed_rows and needed_rows > test["rows"]:
             text += f"; about {figures.about_count(needed_rows, above=test['rows'])} would do"
         elif state == "contradicted":
-            decimals = figures.decimals_to_tell([test["upper"]], margin, score)
-            text += f", at best {figures.difference(test['upper'], score, decimals=decimals)}"
+            decimals = score_text.decimals_to_tell([test["upper"]], margin, score)
+            text += f", at best {score_text.difference(test['upper'], score, decimals=decimals)}"
         out.append((label, text))
     better = verdict.get("better_than_both")
     if better:
-        out.append(("Better", f"gradient boosting, {figures.score_value(better['score'], score, unit=True)}"))
+        out.append(("Better", f"gradient boosting, {score_text.score_value(better['score'], score, unit=True)}"))
     for group in verdict.get("groups") or ():
         fine, total, others = within(group)
         more = f"; {'; '.join(others)}" if others else ""
@@ -319,8 +321,8 @@ def _facts(verdict: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _told(row: Mapping[str, Any], margin: float, score: str) -> tuple[str, str, str]:
-    shift, lower, allowed = figures.told(row["difference"], row["lower"], margin, score)
-    return f"{shift} {figures.difference_unit(score)}".strip(), lower, allowed
+    shift, lower, allowed = score_text.told(row["difference"], row["lower"], margin, score)
+    return f"{shift} {score_text.difference_unit(score)}".strip(), lower, allowed
 
 
 def _hanging(lead: str, text: object) -> list[str]:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
+from sparsefire.data import figures
 from sparsefire.report import svg
-from sparsefire.search import figures
 
 _ALL_INPUTS = 64  # up to here every input is drawn; above, the most used ones
 _MOST_INPUTS = 60

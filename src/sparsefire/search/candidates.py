@@ -12,8 +12,8 @@ from torch import nn
 
 from sparsefire.errors import UserError
 from sparsefire.sparsity import METHODS
+from sparsefire.sparsity.amounts import LAYOUTS
 from sparsefire.train.networks import Description, Factory, can_be_narrow, narrow, weight_count
-from sparsefire.wiring import LAYOUTS
 from sparsefire.wiring.layouts import keep_count
 
 HIDDEN_SMALL = (128, 128)  # below 10,000 rows

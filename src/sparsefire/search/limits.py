@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sparsefire.search import figures
+from sparsefire.data import figures
 
 
 def limits(verdict: Mapping[str, Any]) -> list[str]:

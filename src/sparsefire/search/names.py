@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sparsefire.search import figures
+from sparsefire.data import figures
 
 # Full names of methods; a method that is not listed goes by the name it is typed with.
 _FULL = {

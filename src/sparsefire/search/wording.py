@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sparsefire.search import figures, limits
+from sparsefire.data import figures
+from sparsefire.search import limits, score_text
 from sparsefire.search.example import EXAMPLE as EXAMPLE
 from sparsefire.search.names import at_density
 
@@ -109,7 +110,7 @@ def evidence(verdict: Verdict) -> list[Line]:
         lines = [_selected(verdict), _confirmation(verdict)]
     better = verdict.get("better_than_both")
     if better:
-        score = figures.score_value(better["score"], verdict["data"]["score"], unit=True)
+        score = score_text.score_value(better["score"], verdict["data"]["score"], unit=True)
         named = score if verdict["data"]["score"] == "accuracy" else f"{_with_article(verdict)} of {score}"
         lead = "Better than both:" if verdict.get("selected") else "Better than dense:"
         lines.append({"lead": lead, "text": f"gradient boosting, {named}. If size does not matter to you, use it."})
@@ -218,18 +219,18 @@ def _no_need(gate: Mapping[str, Any]) -> str:
 
 
 def _with_article(verdict: Verdict) -> str:
-    return "an " + figures.score_name(verdict["data"]["score"])
+    return "an " + score_text.score_name(verdict["data"]["score"])
 
 
 def _achieved(verdict: Verdict, value: float) -> str:
     """`97.7% correct` or `an AUC of 0.912`."""
     score = verdict["data"]["score"]
-    text = figures.score_value(value, score, unit=True)
+    text = score_text.score_value(value, score, unit=True)
     return f"{text} correct" if score == "accuracy" else f"{_with_article(verdict)} of {text}"
 
 
 def _points(text: str, score: str) -> str:
-    unit = figures.difference_unit(score)
+    unit = score_text.difference_unit(score)
     return f"{text} {unit}" if unit else text
 
 
@@ -239,10 +240,10 @@ def _selected(verdict: Verdict) -> Line:
     dense = find(verdict, kind="dense")
     assert chosen is not None, "the selected candidate stands in the table"
     assert dense is not None, "dense stands in the table"
-    shift, lower, allowed = figures.told(chosen["difference"], chosen["lower"], verdict["margin"], score)
+    shift, lower, allowed = score_text.told(chosen["difference"], chosen["lower"], verdict["margin"], score)
     text = (
         f"by {cross_validation(verdict['plan'])} on {rows_compared(verdict)} rows: "
-        f"{_achieved(verdict, chosen['score'])} against {figures.score_value(dense['score'], score, unit=True)} "
+        f"{_achieved(verdict, chosen['score'])} against {score_text.score_value(dense['score'], score, unit=True)} "
         f"for dense, {_points(shift, score)}, lower bound {lower}. The margin allows {allowed}."
     )
     return {"lead": "Selected", "text": text}
@@ -253,22 +254,22 @@ def _confirmation(verdict: Verdict) -> Line:
     if not test:
         return {"lead": "Not confirmable.", "text": _sentence(verdict.get("why_not") or "No test rows were set aside")}
     score, margin = verdict["data"]["score"], verdict["margin"]
-    shift, lower, allowed = figures.told(test["difference"], test["lower"], margin, score)
+    shift, lower, allowed = score_text.told(test["difference"], test["lower"], margin, score)
     rows = f"{figures.count(test['rows'])} untouched test rows"
-    dense = figures.score_value(test["score_dense"], score, unit=True)
+    dense = score_text.score_value(test["score_dense"], score, unit=True)
     if verdict["state"] == "confirmed":
-        chosen = figures.score_value(test["score_chosen"], score, unit=True)
+        chosen = score_text.score_value(test["score_chosen"], score, unit=True)
         named = chosen if score == "accuracy" else f"{_with_article(verdict)} of {chosen}"
         text = f"on {rows}: {named} against {dense}, {_points(shift, score)}, lower bound {lower}."
         return {"lead": "Confirmed", "text": text}
 
-    got = figures.score_value(test["score_chosen"], score, unit=True)
+    got = score_text.score_value(test["score_chosen"], score, unit=True)
     scored = f"got {got} right" if score == "accuracy" else f"had {_with_article(verdict)} of {got}"
     text = f"On {rows} it {scored}, dense {dense}: {_points(shift, score)}, "
     if verdict["state"] == "contradicted":
-        decimals = figures.decimals_to_tell([test["upper"], test["lower"]], margin, score)
-        best = figures.difference(test["upper"], score, decimals=decimals)
-        allowed = figures.difference(-margin, score, decimals=decimals)
+        decimals = score_text.decimals_to_tell([test["upper"], test["lower"]], margin, score)
+        best = score_text.difference(test["upper"], score, decimals=decimals)
+        allowed = score_text.difference(-margin, score, decimals=decimals)
         text += f"at best {best}, below the {allowed} allowed. Do not use it as a replacement."
         return {"lead": "Contradicted.", "text": text, "strong": "Do not use it as a replacement."}
 
@@ -299,27 +300,27 @@ def _nothing_passed(verdict: Verdict) -> list[Line]:
     }
     if near is None:
         return [{"lead": "Why:", "text": "no smaller network could be tested."}, advice]
-    decimals = figures.decimals_to_tell([near["lower"]], margin, score)
-    unit = figures.difference_unit(score)
+    decimals = score_text.decimals_to_tell([near["lower"]], margin, score)
+    unit = score_text.difference_unit(score)
 
     def plain(value: float) -> str:
-        return figures.fixed(abs(figures.scale(score) * value), decimals) + (f" {unit}" if unit else "")
+        return figures.fixed(abs(score_text.scale(score) * value), decimals) + (f" {unit}" if unit else "")
 
     moved = f"lost {plain(near['difference'])}" if near["difference"] <= 0 else f"gained {plain(near['difference'])}"
     text = (
         f"{at_density(near)}, {moved}, at worst {'lost ' if near['difference'] > 0 else ''}"
-        f"{figures.fixed(abs(figures.scale(score) * near['lower']), decimals)}, "
+        f"{figures.fixed(abs(score_text.scale(score) * near['lower']), decimals)}, "
         f"by {cross_validation(verdict['plan'])} on {rows_compared(verdict)} rows. "
-        f"The margin allows {figures.fixed(figures.scale(score) * margin, decimals)}."
+        f"The margin allows {figures.fixed(score_text.scale(score) * margin, decimals)}."
     )
     return [{"lead": "The closest,", "text": text}, advice]
 
 
 def _nothing_needed(verdict: Verdict) -> list[Line]:
     score, gate = verdict["data"]["score"], verdict["gate"]
-    decimals = figures.decimals_to_tell([gate["lower"]], -gate["threshold"], score)
+    decimals = score_text.decimals_to_tell([gate["lower"]], -gate["threshold"], score)
     shift, lower, bar = (
-        figures.difference(gate[key], score, decimals=decimals) for key in ("estimate", "lower", "threshold")
+        score_text.difference(gate[key], score, decimals=decimals) for key in ("estimate", "lower", "threshold")
     )
     text = (
         f"{_points(shift, score)}, lower bound {lower}, by {cross_validation(verdict['plan'])} "

@@ -84,6 +84,15 @@ def tree_approximation_live(
     that it listens to one of those and finds it active, p'_i = p_i + (1 - p_i) r_i, and the arcs that are kept have
     w / (1 - r_i). That is step 3 above for live edges; not published for this model.
 
+    Mean over 10 random recursive trees of 50 units with extra edges, weights 0.8 / in-degree, p = 0.02, against 600,000
+    runs each, whose noise is 0.002 in total variation and 0.001 in the mean:
+
+        extra edges | total variation | with match_mean | mean  | with match_mean | true mean
+            0       |     0.0015      |     0.0015      | 2.296 |      2.296      |   2.295
+            3       |     0.0152      |     0.0186      | 2.290 |      2.345      |   2.340
+           10       |     0.0414      |     0.0483      | 2.262 |      2.447      |   2.438
+           25       |     0.0717      |     0.0840      | 2.219 |      2.639      |   2.610
+
     Args:
         wiring: square; loops do nothing, parallel arcs add up.
         weights: influence of an arc, of all arcs into a unit at most 1: one number, or one per edge given.
@@ -114,6 +123,16 @@ def tree_approximation_threshold(
     responds to m of those that are kept with E r_i(m + M), M the number of active ones among those left out. That is
     step 3 above for responses to numbers of neighbours; not published for these models.
 
+    The same graphs and runs as of :func:`tree_approximation_live`, a unit's threshold for the share of its neighbours
+    normal with mean 0.5 and standard deviation 0.25. Belief propagation, whose mean is that of ``match_mean``, is too
+    low here:
+
+        extra edges | total variation | with match_mean | mean  | with match_mean | true mean
+            0       |     0.0017      |     0.0017      | 2.681 |      2.681      |   2.679
+            3       |     0.0121      |     0.0142      | 2.651 |      2.690      |   2.693
+           10       |     0.0321      |     0.0377      | 2.584 |      2.718      |   2.735
+           25       |     0.0534      |     0.0605      | 2.379 |      2.636      |   2.699
+
     Args:
         wiring: square; loops do nothing.
         responses: r_i(0) … r_i(k_i) for every unit, rising in [0, 1], k_i its in-degree.
@@ -131,10 +150,10 @@ def tree_approximation_threshold(
     """
     found = cavity_threshold(wiring, responses)
     if (found.weights > 1).any():
-        at = int(np.flatnonzero(found.weights > 1)[0])
+        at, ends = int(np.flatnonzero(found.weights > 1)[0]), (found.senders, found.receivers)
         raise UserError(
             "parallel arcs have no tree approximation here.",
-            came=f"{int(found.weights[at])} arcs {found.senders[at]} → {found.receivers[at]}",
+            came=f"{int(found.weights[at])} arcs {' → '.join(wiring.name(end[at]) for end in ends)}",
             expected="at most one arc each way between two units",
             attempt='method="monte-carlo"',
         )

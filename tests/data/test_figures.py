@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sparsefire.search import figures
+from sparsefire.data import figures
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -26,46 +26,6 @@ def test_fixed_has_a_true_minus_sign_and_no_sign_at_zero(value, decimals):
     assert text[0] == (MINUS if shown < 0 else "+" if shown > 0 else text[0])
     if shown == 0:
         assert text[0].isdigit()
-
-
-@given(
-    st.floats(-0.05, 0.05),
-    st.sampled_from([0.005, 0.01, 0.0125, 0.02, 0.037]),
-    st.sampled_from(["accuracy", "auc", "r2"]),
-)
-@example(-0.0104, 0.01, "accuracy")
-@example(-0.0096, 0.01, "accuracy")
-def test_a_fail_never_looks_like_a_pass(lower, margin, score):
-    distance = abs(lower + margin) * figures.scale(score)
-    estimate, bound, allowed = figures.told(lower + 0.003, lower, margin, score)
-    assert len({text.partition(".")[2].__len__() for text in (estimate, bound, allowed)}) == 1
-    if distance > 1e-4:  # below that not even five decimals help, and nobody measures it
-        assert (read(bound) > read(allowed)) == (lower > -margin)
-        assert bound != allowed
-
-
-def test_scores_and_differences_in_their_units():
-    assert figures.score_value(0.9774, "accuracy", unit=True) == "97.7%"
-    assert figures.score_interval(0.9712, 0.984, "accuracy") == "[97.1, 98.4]"
-    assert figures.score_value(0.9124, "auc", unit=True) == "0.912"
-    assert figures.score_interval(-0.05, 0.8, "r2") == f"[{MINUS}0.050, 0.800]"
-    assert figures.difference(-0.0022, "accuracy", unit=True) == f"{MINUS}0.2 points"
-    assert figures.difference(0.004, "accuracy") == "+0.4"
-    assert figures.difference(0.0004, "accuracy") == "0.0"
-    assert figures.difference(-0.0022, "r2", unit=True) == f"{MINUS}0.002"
-    assert figures.difference_interval(-0.009, 0.0, "accuracy") == f"[{MINUS}0.9, 0.0]"
-
-
-def test_a_margin_is_shown_as_it_was_given():
-    assert figures.decimals_to_tell([], 0.0125, "accuracy") == 2
-    assert figures.decimals_to_tell([], 0.01, "accuracy") == 1
-    assert figures.decimals_to_tell([], 0.0037219, "accuracy") == 2  # computed from data: one digit more
-
-
-def test_a_column_gets_at_most_two_more_decimals():
-    assert figures.column_decimals([-0.00999999], 0.01, "accuracy") == 3
-    assert figures.column_decimals([-0.0099, -0.002], 0.01, "accuracy") == 1 + 1
-    assert figures.column_decimals([], 0.01, "r2") == 3
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""The graphs, entrants, jobs and page of ``benchmarks/cascades.py``."""
