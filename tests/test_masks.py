@@ -494,3 +494,14 @@ def test_two_processes_keep_identical_masks_while_their_data_differ(tmp_path: Pa
     for name, value in one["net"].items():
         assert torch.equal(value, two["net"][name]), name
     assert any(not torch.equal(one["net"][f"{k}.parametrizations.weight.0.mask"], v) for k, v in one["start"].items())
+
+
+def test_baking_a_copy_leaves_the_original_masked() -> None:
+    net = nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 2))
+    sparsify(net, 0.5, rng=0)
+    twin = masks.bake(copy.deepcopy(net))
+    assert masks.masks(twin) == {}
+    x = torch.randn(3, 6)
+    assert torch.equal(net(x), twin(x))
+    assert len(masks.masks(net)) == 2
+    assert isinstance(net[0].weight, torch.Tensor)

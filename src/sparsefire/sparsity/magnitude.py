@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from sparsefire import masks
+from sparsefire.sparsity.amounts import amounts
 from sparsefire.sparsity.scores import keep_largest
-from sparsefire.wiring import layer_counts
 from sparsefire.wiring.layouts import keep_count
 
 
@@ -22,7 +22,7 @@ def prune_by_magnitude(
     Args:
         net: a masked network; weights outside the present masks never come back.
         density: share of all weights to keep, absolute.
-        layout: ``"global"`` ranks all weights together; any name in ``wiring.LAYOUTS`` ranks within layers.
+        layout: ``"global"`` ranks all weights together; any name in ``LAYOUTS`` ranks within layers.
         optimizer: its moments of pruned weights become zero.
 
     >>> net = nn.Linear(4, 1, bias=False)
@@ -41,7 +41,7 @@ def prune_by_magnitude(
         total = sum(score.numel() for score in scores)
         kept = keep_largest(scores, min(keep_count(total, density), sum(room)))
     else:
-        counts = _within(layer_counts([tuple(score.shape) for score in scores], density, layout), room)
+        counts = _within(amounts([tuple(score.shape) for score in scores], density, layout), room)
         kept = [keep_largest([score], count)[0] for score, count in zip(scores, counts, strict=True)]
     for module, mask in zip(found.values(), kept, strict=True):
         masks.write_mask_(module, mask)

@@ -14,12 +14,12 @@ from torch import nn
 from sparsefire import masks
 from sparsefire.errors import UserError
 from sparsefire.sparsity import topology as parts
+from sparsefire.sparsity.amounts import LAYOUTS, amounts
 from sparsefire.sparsity.gradual import GradualMagnitude
 from sparsefire.sparsity.rewinding import LearningRateRewinding, check_levels
 from sparsefire.sparsity.rigl import RigL
 from sparsefire.sparsity.sign_in import SignIn, add_factors
 from sparsefire.sparsity.topology import Topology
-from sparsefire.wiring import LAYOUTS, layer_counts
 from sparsefire.wiring.layouts import keep_count
 
 Optimizer = torch.optim.Optimizer
@@ -118,8 +118,9 @@ def sparsify(
         net: any network with linear or convolutional layers; biases and norms stay dense.
         density: share of weights kept at the end of training, in (0, 1].
         method: a name in :func:`list_methods`.
-        layout: how the density is shared out over layers: ``"erk"``, ``"balanced"``, ``"uniform"``, or ``"global"`` for
-            methods that prune by magnitude; None takes the method's own.
+        layout: how the density is shared out over layers: ``"erk"``, ``"er"``, ``"balanced"``, ``"uniform"``,
+            ``"pyramidal"``, ``"critical"``, or ``"global"`` for methods that prune by magnitude; None takes the
+            method's own.
         optimizer: made from ``net.parameters()`` before this call; methods that move masks or factor weights need it.
             Masked weights and their moments are then zero after each of its steps.
         scheduler: of this optimizer; for methods that rewind the learning rate, and for ``sign-in`` where there is one
@@ -131,7 +132,7 @@ def sparsify(
         An object with ``step()``, ``state_dict()`` and ``load_state_dict()``.
 
     Raises:
-        UserError: a density outside (0, 1] or below one weight per layer of a layout, an unknown name, a network
+        UserError: a density outside (0, 1] or below what a layout needs, an unknown name, a network
             without weights, a frozen, tied, parametrised or already masked layer, or something the method needs and
             was not given. The network is left as it was.
 
@@ -177,7 +178,7 @@ def check_sparse(
     shapes = [tuple(module.weight.shape) for module in parts.check_network(net).values()]  # type: ignore[arg-type]
     keep_count(sum(map(math.prod, shapes)), density)
     if layout != "global":
-        layer_counts(shapes, density, layout)
+        amounts(shapes, density, layout)
     if method == "lrr" and steps is not None:
         check_levels(density, steps)
     return layout

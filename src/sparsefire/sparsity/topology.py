@@ -12,7 +12,8 @@ from torch.nn.utils import parametrize
 
 from sparsefire import masks, randomness
 from sparsefire.errors import UserError
-from sparsefire.wiring import layer_counts
+from sparsefire.propagation.critical import critical_masks
+from sparsefire.sparsity.amounts import amounts
 
 
 class Topology:
@@ -138,9 +139,16 @@ def check_steps(steps: int | None, method: str) -> int:
 
 
 def random_masks(found: dict[str, nn.Module], density: float, layout: str, rng: Any) -> dict[str, Tensor]:
-    """Draw a uniformly random mask for each layer with the exact counts of the layout."""
+    """Draw a random mask for each layer with the exact counts of the layout.
+
+    Uniformly random, but for the critical layout, whose masks are even: all units of a layer have the same fan-in, and
+    its inputs the same fan-out, give or take one.
+    """
     shapes: Sequence[tuple[int, ...]] = [tuple(module.weight.shape) for module in found.values()]  # type: ignore[arg-type]
-    counts = layer_counts(shapes, density, layout)
+    if layout == "critical":
+        even = critical_masks(dict(zip(found, shapes, strict=True)), density, rng=rng)
+        return {name: torch.from_numpy(mask).to(found[name].weight.device) for name, mask in even.items()}  # type: ignore[arg-type]
+    counts = amounts(shapes, density, layout)
     generator = randomness.stream(rng, "random masks")
     drawn = {}
     for (name, module), shape, count in zip(found.items(), shapes, counts, strict=True):

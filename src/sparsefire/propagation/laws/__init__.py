@@ -1,0 +1,1 @@
+"""Laws of a network at initialisation: what depth does to a signal, in numbers. No torch here."""
