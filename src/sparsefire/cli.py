@@ -50,6 +50,10 @@ def fit(
     epochs: Annotated[int | None, typer.Option(help="Passes over the rows.")] = None,
     level: Annotated[float, typer.Option(help="One-sided error level of the selection and of the test.")] = 0.05,
     rule: Annotated[str, typer.Option(help="backprop or forward-gradient.")] = "backprop",
+    layout: Annotated[
+        str | None, typer.Option(help="Density over layers: erk, balanced, critical, …; the method's own by default.")
+    ] = None,
+    init: Annotated[str, typer.Option(help="First weights: he, in-degree, signs, typical or typical-signs.")] = "he",
     model: Annotated[str, typer.Option(help="mlp, cnn or package.module:factory.")] = "mlp",
     hidden: Annotated[str | None, typer.Option(help="Widths of the hidden layers, comma separated.")] = None,
     rng: Annotated[int, typer.Option(help="Number that decides all random choices.")] = 0,
@@ -79,7 +83,8 @@ def fit(
 
     request = Request(
         effort=effort, methods=_names(methods), densities=_numbers(densities, float, "densities"), margin=margin,
-        retain=retain, folds=folds, rounds=rounds, epochs=epochs, level=level, rule=rule, model=model,
+        retain=retain, folds=folds, rounds=rounds, epochs=epochs, level=level, rule=rule, layout=layout, init=init,
+        model=model,
         hidden=_numbers(hidden, int, "hidden"), rng=rng, command=_command(),
     )  # fmt: skip
     problem = open_problem(

@@ -76,6 +76,8 @@ def fit(
     epochs: int | None = None,
     level: float = 0.05,
     rule: str = "backprop",
+    layout: str | None = None,
+    init: str = "he",
     model: str | Factory | nn.Module = "mlp",
     hidden: Sequence[int] | None = None,
     rng: Any = 0,
@@ -98,6 +100,9 @@ def fit(
             gain over a constant that must stay.
         folds, rounds, epochs, level: K, M, passes over the rows, error level of the selection and of the test.
         rule: ``"backprop"`` or ``"forward-gradient"``.
+        layout: how methods share out the density over layers, such as ``"erk"`` or ``"critical"``; None for their own.
+        init: first weights of every network: ``"he"``, ``"in-degree"``, ``"signs"``, ``"typical"`` or
+            ``"typical-signs"``; see :mod:`sparsefire.propagation.init`.
         model: ``"mlp"``, ``"cnn"``, ``"package.module:factory"``, a callable ``factory(shape, outputs)`` or an
             ``nn.Module`` whose copies are initialised afresh for every run, by the ``reset_parameters`` of its parts.
         hidden: widths of the hidden layers.
@@ -119,7 +124,8 @@ def fit(
     name, factory = _factory(model)
     request = Request(
         effort=effort, methods=methods, densities=densities, margin=margin, retain=retain, folds=folds, rounds=rounds,
-        epochs=epochs, level=level, rule=rule, model=name, hidden=hidden, rng=rng,
+        epochs=epochs, level=level, rule=rule, layout=layout, init=init,
+        model=name, hidden=hidden, rng=rng,
     )  # fmt: skip
     problem = _problem(X, y, target, cluster, time, site, group, task, score)
     if out is not None:

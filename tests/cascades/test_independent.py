@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sparsefire import UserError
+from sparsefire.cascades.exact.small import independent_enumeration
 from sparsefire.cascades.independent import LARGEST_JUMPED, IndependentCascade
 from sparsefire.randomness import stream
 from sparsefire.wiring.graph import Wiring
@@ -129,3 +130,13 @@ def test_units_are_reached_alike_whatever_row_they_stand_in() -> None:
     z = (found.probability[1:] - 0.05) / np.sqrt(0.05 * 0.95 / 100_000)
     assert np.abs(z).max() < 4.5
     assert abs(np.mean(z**2) - 1) < 4 * np.sqrt(2 / 300)
+
+
+def test_who_is_active_on_a_complete_graph_where_some_start_for_sure() -> None:
+    """By exchange of like units, against enumeration."""
+    form, start = IndependentCascade(complete(), 0.2), np.array([1.0, 0.0, 0.0, 1.0, 0.0])
+    every = independent_enumeration(complete(), 0.2, start)
+    assert form.marginals(start).method == "complete graph"
+    np.testing.assert_allclose(form.marginals(start), every.active(None), rtol=1e-11)
+    for size in range(2, 6):
+        np.testing.assert_allclose(form.marginals_given_size(size, start), every.active(size), rtol=1e-11)

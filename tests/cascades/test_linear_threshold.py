@@ -17,10 +17,10 @@ TRIANGLE_AND_TAIL = Wiring.from_edges([0, 1, 2, 2, 3], [1, 2, 0, 3, 1])
 WEIGHTS = np.array([0.5, 0.3, 0.9, 0.25, 0.4])
 
 
-def by_hand(wiring: Wiring, weights: np.ndarray, sources: np.ndarray) -> np.ndarray:
+def by_hand(wiring: Wiring, weights: np.ndarray, sources: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Go through all thresholds: a unit's response changes only where its in-influences add up to its threshold."""
     n = wiring.units
-    law = np.zeros(n + 1)
+    law, joint = np.zeros(n + 1), np.zeros((n + 1, n))
     into = [[(int(u), w) for u, v, w in zip(wiring.senders, wiring.receivers, weights, strict=True) if v == i] for i in
             range(n)]  # fmt: skip
     cuts = []
@@ -41,7 +41,8 @@ def by_hand(wiring: Wiring, weights: np.ndarray, sources: np.ndarray) -> np.ndar
                     active[i] or sum(w for u, w in into[i] if active[u]) >= cuts[i][cell[i]] - 1e-9 for i in range(n)
                 ]
             law[sum(active)] += weight
-    return law
+            joint[sum(active)] += weight * np.array(active)
+    return law, joint
 
 
 @pytest.mark.parametrize("sources", [[1.0, 0.0, 0.0, 0.0], [0.2, 0.1, 0.0, 0.7]], ids=str)
@@ -49,7 +50,12 @@ def test_live_edges_and_thresholds_give_one_law(sources: list[float]) -> None:
     model = LinearThreshold(TRIANGLE_AND_TAIL, WEIGHTS)
     law = model.size_distribution(sources)
     assert law.method == "enumeration"
-    np.testing.assert_allclose(law.pmf, by_hand(TRIANGLE_AND_TAIL, model.weights, np.array(sources)), atol=1e-12)
+    exact, joint = by_hand(TRIANGLE_AND_TAIL, model.weights, np.array(sources))
+    np.testing.assert_allclose(law.pmf, exact, atol=1e-12)
+    assert model.marginals(sources).method == "enumeration"
+    np.testing.assert_allclose(model.marginals(sources), joint.sum(axis=0), atol=1e-12)
+    for size in np.flatnonzero(exact).tolist():
+        np.testing.assert_allclose(model.marginals_given_size(size, sources), joint[size] / exact[size], atol=1e-12)
     found = model.size_distribution(sources, "monte-carlo", runs=200_000, rng=0).pmf
     assert np.all(np.abs(found - law.pmf) < 4 * np.sqrt(law.pmf * (1 - law.pmf) / 200_000) + 1e-12)
 

@@ -147,7 +147,7 @@ def test_given_the_size_units_that_are_alike_share_it() -> None:
     np.testing.assert_allclose(found, [0.4, 0.4, 1, 0.4, 0.4, 0.4])
     sampled = model.marginals_given_size(3, [2], "monte-carlo", runs=40_000, rng=0)
     assert np.all(np.abs(sampled - np.asarray(found)) < 4 * np.sqrt(0.24 / sampled.samples) + 1e-12)
-    with pytest.raises(UserError, match="no cascade ends"):
+    with pytest.raises(UserError, match="this size is impossible"):
         model.marginals_given_size(0, [2])
 
 

@@ -8,10 +8,14 @@ from scipy import stats
 
 from sparsefire import UserError
 from sparsefire.cascades import CascadeModel, IndependentCascade, LinearThreshold, LoadRedistribution, Threshold
+from sparsefire.cascades.exact import conditional
 from sparsefire.cascades.model import METHODS
+from sparsefire.cascades.sampling.runs import Marginals
 from sparsefire.wiring import Wiring, erdos_renyi, random_tree
 
 TREE = random_tree(40, rng=1)
+TINY = Wiring.from_edges([0, 1, 2, 0, 2], [1, 2, 0, 3, 3], units=5)  # a ring, two ways to unit 3, and one alone
+COMPLETE = Wiring.from_edges(*np.triu_indices(6, 1), directed=False)
 GRAPH = erdos_renyi(120, mean_degree=4, directed=False, rng=2)
 MAKE = {
     "independent": lambda wiring: IndependentCascade(wiring, 0.3),
@@ -19,6 +23,7 @@ MAKE = {
     "threshold": lambda wiring: Threshold(wiring, stats.norm(0.5, 0.25)),
     "load redistribution": lambda wiring: LoadRedistribution(wiring, 0.2, stats.uniform()),
 }
+progressive = pytest.mark.parametrize("make", list(MAKE.values())[:3], ids=list(MAKE)[:3])
 everywhere = pytest.mark.parametrize("make", MAKE.values(), ids=MAKE.keys())
 
 
@@ -53,7 +58,7 @@ def test_solvers_that_are_exact_agree_with_runs(make) -> None:
         assert law.mean() == pytest.approx(sampled.mean(), abs=4 * np.sqrt(law.variance() / 100_000))
 
 
-@pytest.mark.parametrize("make", [MAKE[k] for k in ("independent", "linear threshold", "threshold")])
+@progressive
 def test_marginals_on_trees_are_exact_and_add_up(make) -> None:
     model = make(TREE)
     start = np.linspace(0, 0.2, 40)
@@ -66,7 +71,7 @@ def test_marginals_on_trees_are_exact_and_add_up(make) -> None:
     assert field.mean() == pytest.approx(exact.probability.sum(), rel=1e-9)
 
 
-@pytest.mark.parametrize("make", [MAKE[k] for k in ("independent", "linear threshold", "threshold")])
+@progressive
 def test_mean_field_is_close_in_the_mean_on_sparse_graphs(make) -> None:
     model = make(GRAPH)
     start = np.full(120, 0.05)
@@ -76,18 +81,83 @@ def test_mean_field_is_close_in_the_mean_on_sparse_graphs(make) -> None:
     assert np.corrcoef(field.probability, sampled.probability)[0, 1] > 0.9
 
 
-def test_given_the_size_trees_and_runs_agree() -> None:
-    model = MAKE["independent"](TREE)
+def close(exact: Marginals, sampled: Marginals) -> bool:
+    assert exact.samples is None
+    assert sampled.samples > 1000
+    p = exact.probability
+    return bool(np.all(np.abs(sampled.probability - p) <= 4.5 * np.sqrt(p * (1 - p) / sampled.samples) + 1e-9))
+
+
+@pytest.mark.parametrize(
+    ("kind", "wiring", "method"),
+    [
+        ("independent", TINY, "enumeration"),
+        ("linear threshold", TINY, "enumeration"),
+        ("threshold", TINY, "enumeration"),
+        ("independent", COMPLETE, "complete graph"),
+        ("linear threshold", Wiring.from_edges(*np.triu_indices(4, 1), directed=False), "enumeration"),
+        ("threshold", COMPLETE, "complete graph"),
+        ("load redistribution", COMPLETE, "fibre bundle, equal sharing"),
+    ],
+)
+def test_marginals_are_exact_where_laws_are(kind: str, wiring: Wiring, method: str) -> None:
+    model = MAKE[kind](wiring)
+    start = np.where(np.arange(wiring.units) == 2, 1.0, 0.1)
+    law = model.size_distribution(start)
+    assert law.method == method
+    for way in ("auto", "exact"):
+        every = model.marginals(start, way)
+        assert every.method == method
+        assert every.interval() is None
+        assert every.probability.sum() == pytest.approx(law.mean(), rel=1e-12)
+        assert every[2] == pytest.approx(1.0, abs=1e-14)
+        with pytest.raises(UserError, match="this size is impossible"):
+            model.marginals_given_size(0, start, way)
+    assert close(every, model.marginals(start, "monte-carlo", rng=0))
+    total = np.zeros(wiring.units)
+    for size in np.flatnonzero(law.pmf > 0).tolist():
+        given = model.marginals_given_size(size, start)
+        assert given.method == method
+        assert given.probability.sum() == pytest.approx(size, rel=1e-12)
+        np.testing.assert_array_equal(given, model.marginals_given_size(size, start, "exact"))
+        total += law.pmf[size] * given.probability
+    np.testing.assert_allclose(total, every, rtol=1e-11)
+    size = int(law.pmf[2:].argmax()) + 2
+    sampled = model.marginals_given_size(size, start, "monte-carlo", rng=1)
+    assert close(model.marginals_given_size(size, start), sampled)
+    if "tree" in model.methods:
+        with pytest.raises(UserError, match="no forest"):
+            model.marginals(start, "tree")
+        with pytest.raises(UserError, match="no forest"):
+            model.marginals_given_size(size, start, "tree")
+
+
+@progressive
+def test_what_takes_minutes_given_the_size_is_sampled(make, monkeypatch) -> None:
+    model = make(TREE)
+    assert model.marginals_given_size(4, 0.1).method == "tree"
+    monkeypatch.setattr(conditional, "MOST_HELD", 100)
+    assert model.marginals_given_size(4, 0.1, runs=5_000, rng=0).method == "monte-carlo"
+    assert model.marginals_given_size(4, 0.1, "exact").method == "tree"
+
+
+@progressive
+def test_marginals_on_large_forests_are_exact(make, monkeypatch) -> None:
+    monkeypatch.setattr("sparsefire.cascades.model.MOST_ON_TREES", 39)
+    model = make(TREE)
+    assert model.size_distribution(0.1, runs=100, rng=0).method == "monte-carlo"
+    assert model.marginals(0.1, runs=100, rng=0).method == "tree"
+    assert model.marginals_given_size(4, 0.1, runs=1000, rng=0).method == "monte-carlo"
+
+
+@progressive
+def test_given_the_size_trees_and_runs_agree(make) -> None:
+    model = make(TREE)
     start = np.full(40, 0.1)
     exact = model.marginals_given_size(8, start)
     assert exact.method == "tree"
     assert exact.probability.sum() == pytest.approx(8)
-    sampled = model.marginals_given_size(8, start, "monte-carlo", runs=200_000, rng=0)
-    assert sampled.samples > 5000
-    z = (sampled.probability - exact.probability) / np.sqrt(
-        exact.probability * (1 - exact.probability) / sampled.samples
-    )
-    assert np.abs(z).max() < 4.5
+    assert close(exact, model.marginals_given_size(8, start, "monte-carlo", runs=200_000, rng=0))
 
 
 @everywhere
@@ -100,8 +170,9 @@ def test_sizes_that_cannot_be_are_refused(make, size) -> None:
 @everywhere
 def test_what_a_method_cannot_do_is_said(make) -> None:
     model = make(GRAPH)
-    with pytest.raises(UserError, match="no exact solution"):
+    with pytest.raises(UserError, match="no exact solution") as caught:
         model.marginals([0], "exact")
+    assert caught.value.expected == model._solvable(np.zeros(120))
     with pytest.raises(UserError):
         model.marginals([0], "tree-approximation")
     with pytest.raises(UserError, match="exact or sampled"):

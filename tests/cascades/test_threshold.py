@@ -222,3 +222,25 @@ def test_the_tree_approximation_is_exact_on_trees_and_close_beside_them() -> Non
     np.testing.assert_allclose(loop.pmf, exact.pmf, atol=1e-12)
     with pytest.raises(UserError, match="parallel arcs"):
         Threshold(Wiring.from_edges([0, 0], [1, 1]), LAW).size_distribution(method="tree-approximation")
+
+
+def test_who_is_active_where_nothing_is_left_to_chance() -> None:
+    """Bootstrap percolation: unit 3 needs two neighbours, the rest one."""
+    square = Wiring.from_edges([0, 1, 0, 2, 3], [1, 2, 3, 3, 4], directed=False)
+    model = Threshold(square, [1.0, 1.0, 9.0, 2.0, 1.0], load=1.0)
+    assert model.marginals([0]).method == "deterministic"
+    assert model.marginals([0]).probability.tolist() == [1, 1, 0, 0, 0]
+    assert model.marginals_given_size(5, [0, 2], "exact").probability.tolist() == [1, 1, 1, 1, 1]
+    with pytest.raises(UserError, match="this size is impossible"):
+        model.marginals_given_size(3, [0])
+
+
+def test_marginals_of_loads_that_differ_are_sampled() -> None:
+    model = Threshold(PATH, LAW, load="damage")
+    assert model.marginals(runs=500, rng=0).method == "monte-carlo"
+    assert model.marginals_given_size(1, [0], runs=500, rng=0).method == "monte-carlo"
+    with pytest.raises(UserError, match="no exact solution") as caught:
+        model.marginals_given_size(1, [0], "exact")
+    assert "same load" in caught.value.expected
+    with pytest.raises(UserError, match="does not tell"):
+        model.marginals_given_size(1, [0], "tree")

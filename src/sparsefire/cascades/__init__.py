@@ -26,6 +26,8 @@ _HOME = {
     "threshold_tree_law": "exact.threshold_tree",
     "marginals": "exact.tree",
     "marginals_given_size": "exact.conditional",
+    "live_marginals_given_size": "exact.conditional",
+    "threshold_marginals_given_size": "exact.conditional",
     "enumerate_independent": "exact.small",
     "enumerate_thresholds": "exact.small",
     "tree_approximation": "approximate.spanning_tree",

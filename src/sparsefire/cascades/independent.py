@@ -10,11 +10,11 @@ import numpy as np
 
 from sparsefire.cascades.distribution import SizeDistribution
 from sparsefire.cascades.exact.closed_forms import complete_independent_law, is_complete, like_chance
-from sparsefire.cascades.exact.small import enumerate_independent, uncertainty
-from sparsefire.cascades.exact.tree import tree_law
+from sparsefire.cascades.exact.small import independent_enumeration, uncertainty
+from sparsefire.cascades.exact.solution import Solution, alike
 from sparsefire.cascades.laws import check_per_edge, fixed
 from sparsefire.cascades.model import CascadeModel, checked_units
-from sparsefire.cascades.sampling.runs import Marginals, Record, Runner
+from sparsefire.cascades.sampling.runs import Record, Runner
 from sparsefire.cascades.sources import Sources
 from sparsefire.wiring.graph import Wiring
 
@@ -99,15 +99,16 @@ class IndependentCascade(CascadeModel):
 
         return jump
 
-    def _exact(self, chances: np.ndarray, hurry: bool) -> SizeDistribution | None:
+    def _exact(self, chances: np.ndarray, hurry: bool) -> Solution | None:
         if self._forest(hurry):
             return self._tree(chances)
         if uncertainty(self.wiring, self.probability, chances) <= MOST_CHANCES:
-            return enumerate_independent(self.wiring, self.probability, chances)
+            return independent_enumeration(self.wiring, self.probability, chances)
         units, shared, source = self.wiring.units, self._shared, like_chance(chances)
         if shared is None or source is None or (hurry and units > MOST_COMPLETE) or not is_complete(self.wiring):
             return None
-        return complete_independent_law(units, shared, source, int((chances == 1).sum()))
+        sure = chances == 1
+        return alike(complete_independent_law(units, shared, source, int(sure.sum())), sure)
 
     def _solvable(self, chances: np.ndarray) -> str:
         found = uncertainty(self.wiring, self.probability, chances)
@@ -116,8 +117,17 @@ class IndependentCascade(CascadeModel):
             f"{MOST_CHANCES} uncertain arcs and sources (here {found:,})"
         )
 
-    def _tree(self, chances: np.ndarray) -> SizeDistribution:
-        return tree_law(self.wiring, self.probability, chances)
+    def _tree(self, chances: np.ndarray) -> Solution:
+        from sparsefire.cascades.exact.conditional import hard_given_size, marginals_given_size
+        from sparsefire.cascades.exact.tree import marginals, tree_law
+
+        cascade = self.wiring, self.probability, chances
+        return Solution(
+            "tree",
+            lambda: tree_law(*cascade),
+            lambda size: marginals(*cascade) if size is None else marginals_given_size(*cascade, size),
+            lambda size: hard_given_size(self.wiring, size),
+        )
 
     def _tree_approximation(self, chances: np.ndarray) -> SizeDistribution:
         from sparsefire.cascades.approximate.spanning_tree import tree_approximation
@@ -128,10 +138,3 @@ class IndependentCascade(CascadeModel):
         from sparsefire.cascades.approximate.cavity import cavity_marginals
 
         return cavity_marginals(self.wiring, self.probability, chances)
-
-    def _given_size(self, chances: np.ndarray, size: int, hurry: bool) -> Marginals | None:
-        if not self._forest(hurry):
-            return None
-        from sparsefire.cascades.exact.conditional import marginals_given_size
-
-        return Marginals(marginals_given_size(self.wiring, self.probability, chances, size), "tree")

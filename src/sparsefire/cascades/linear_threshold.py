@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sparsefire.cascades.distribution import SizeDistribution
-from sparsefire.cascades.exact.small import enumerate_live
+from sparsefire.cascades.exact.small import live_enumeration
+from sparsefire.cascades.exact.solution import Solution
 from sparsefire.cascades.laws import check_per_edge, fixed
 from sparsefire.cascades.model import CascadeModel, checked_units
 from sparsefire.cascades.sampling.runs import Record, Runner
@@ -112,18 +113,25 @@ class LinearThreshold(CascadeModel):
 
         return load
 
-    def _exact(self, chances: np.ndarray, hurry: bool) -> SizeDistribution | None:
+    def _exact(self, chances: np.ndarray, hurry: bool) -> Solution | None:
         if self._forest(hurry):
             return self._tree(chances)
-        return enumerate_live(self.wiring, self.weights, chances, MOST_PATTERNS)
+        return live_enumeration(self.wiring, self.weights, chances, MOST_PATTERNS)
 
     def _solvable(self, chances: np.ndarray) -> str:
         return f"a forest, or at most {MOST_PATTERNS:,} ways to choose who each unit listens to and who starts"
 
-    def _tree(self, chances: np.ndarray) -> SizeDistribution:
-        from sparsefire.cascades.exact.live_tree import live_tree_law
+    def _tree(self, chances: np.ndarray) -> Solution:
+        from sparsefire.cascades.exact.conditional import hard_given_size, live_marginals_given_size
+        from sparsefire.cascades.exact.live_tree import live_marginals, live_tree_law
 
-        return live_tree_law(self._by_arc, self.weights, chances)
+        cascade = self._by_arc, self.weights, chances
+        return Solution(
+            "tree",
+            lambda: live_tree_law(*cascade),
+            lambda size: live_marginals(*cascade) if size is None else live_marginals_given_size(*cascade, size),
+            lambda size: hard_given_size(self.wiring, size),
+        )
 
     def _tree_approximation(self, chances: np.ndarray) -> SizeDistribution:
         from sparsefire.cascades.approximate.spanning_tree import tree_approximation_live

@@ -8,13 +8,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from sparsefire.cascades.distribution import SizeDistribution
-from sparsefire.cascades.exact.closed_forms import complete_law, is_complete
+from sparsefire.cascades.exact.closed_forms import complete_law_with, is_complete
+from sparsefire.cascades.exact.solution import Solution, alike
 from sparsefire.cascades.laws import ROUNDING, check_thresholds, each_its_own, fixed, is_law, per_unit, quantiles
 from sparsefire.cascades.model import CascadeModel, checked_units
-from sparsefire.cascades.sampling import runs as sampling
-from sparsefire.cascades.sampling.runs import Marginals, Record, Runner
-from sparsefire.cascades.sources import Sources, read_sources
+from sparsefire.cascades.sampling.runs import Record, Runner
+from sparsefire.cascades.sources import Sources
 from sparsefire.errors import UserError
 from sparsefire.wiring.graph import Wiring
 
@@ -147,9 +146,6 @@ class LoadRedistribution(CascadeModel):
             return np.asarray(self.capacity.cdf(load), dtype=np.float64)
         return (self._given[units] <= load).astype(np.float64)
 
-    def _settled(self, chances: np.ndarray) -> bool:
-        return not is_law(self.capacity) and bool(np.isin(chances, (0.0, 1.0)).all())
-
     def _alike(self, chances: np.ndarray) -> bool:
         """Return whether load goes to all, and all units but those that break for sure are alike."""
         rest = chances < 1
@@ -160,50 +156,29 @@ class LoadRedistribution(CascadeModel):
             return False
         return self._among_all and all((v == v[:1]).all() for v in values)
 
-    def _exact(self, chances: np.ndarray, hurry: bool) -> SizeDistribution | None:
+    def _exact(self, chances: np.ndarray, hurry: bool) -> Solution | None:
         """With m units that are alike and j of them broken, a unit that holds carries x_j = x + (s + j x) / (m - j),
         s being what the sure sources carry; it is broken by then with probability F_j = p + (1 - p) F(x_j), as if its
         capacity were 0 with probability p. Capacities are independent, so :func:`complete_law` applies."""
         units = self.wiring.units
-        if self._settled(chances):
-            size = sampling.sample(self._runner(read_sources(chances, units)), 1, 0, 1).sizes[0]
-            return SizeDistribution.from_pmf(np.arange(units + 1) == size, "deterministic")
+        if not is_law(self.capacity) and np.isin(chances, (0.0, 1.0)).all():
+            return self._settled(chances)
         if not self._alike(chances) or (hurry and units > MOST_ALIKE):
             return None
-        rest = np.flatnonzero(chances < 1)
-        logs = np.zeros(1)
+        sure = chances == 1
+        rest = np.flatnonzero(~sure)
+        failing = np.ones(units)
         if len(rest):
             x, p, j = self._load[rest[0]], chances[rest[0]], np.arange(len(rest))
-            loads = x + (self._load[chances == 1].sum() + j * x) / (len(rest) - j)
-            logs = complete_law(p + (1 - p) * self._reached(loads, rest[0])).log_pmf
-        sure = np.full(units - len(rest), -np.inf)
-        return SizeDistribution.from_log_pmf(np.append(sure, logs), "fibre bundle, equal sharing")
+            loads = x + (self._load[sure].sum() + j * x) / (len(rest) - j)
+            failing[units - len(rest) :] = p + (1 - p) * self._reached(loads, rest[0])
+        return alike(complete_law_with(units - len(rest), failing, "fibre bundle, equal sharing"), sure)
 
     def _solvable(self, chances: np.ndarray) -> str:
         return (
             "global sharing (or a complete graph) of units with one load, one capacity or law and one chance to start, "
             "sure sources apart; or given capacities and sure sources"
         )
-
-    def _spread(self, chances: np.ndarray, size: float) -> np.ndarray:
-        """Return P(unit breaks) where ``size`` units do on average and an exact law exists."""
-        if self._settled(chances):
-            counts = sampling.counts(self._runner(read_sources(chances, len(chances))), len(chances), 1, 0, 1)[0]
-            return counts.astype(np.float64)
-        sure = chances == 1
-        return np.where(sure, 1.0, min(1.0, (size - sure.sum()) / max(1, (~sure).sum())))
-
-    def _exact_marginals(self, chances: np.ndarray, hurry: bool) -> Marginals | None:
-        law = self._exact(chances, hurry)
-        return None if law is None else Marginals(self._spread(chances, law.mean()), law.method)
-
-    def _given_size(self, chances: np.ndarray, size: int, hurry: bool) -> Marginals | None:
-        law = self._exact(chances, hurry)
-        if law is None:
-            return None
-        if law.log_pmf[size] == -np.inf:
-            raise UserError(f"no cascade ends with {size} broken units.", came=f"size={size}", expected="one that may")
-        return Marginals(self._spread(chances, size), law.method)
 
     def _cavity(self, chances: np.ndarray) -> np.ndarray:
         """The limit of many units: unit i holds with probability U_i = (1 - p_i) (1 - F_i(load_i + s)), and each that
@@ -212,7 +187,7 @@ class LoadRedistribution(CascadeModel):
         """
         if not self._among_all:
             raise UserError(
-                "local sharing has no mean field.",
+                "local sharing has no mean field on a given wiring.",
                 came=f"sharing={self.sharing!r}",
                 expected='sharing="global", or a complete graph',
                 attempt='method="monte-carlo"',

@@ -10,6 +10,7 @@ import numpy as np
 
 from sparsefire.cascades.distribution import SizeDistribution
 from sparsefire.cascades.exact.forest import is_forest
+from sparsefire.cascades.exact.solution import Solution, settled
 from sparsefire.cascades.sampling import runs as sampling
 from sparsefire.cascades.sampling.runs import Marginals, Runner, Sample
 from sparsefire.cascades.sources import Sources, read_sources
@@ -57,20 +58,15 @@ class CascadeModel(ABC):
         self._check(method)
         start = self._start(sources)
         chances = start.dense(self.wiring.units)
-        if method == "tree":
-            return self._tree(chances)
         if method == "tree-approximation":
             return self._tree_approximation(chances)
         if method == "mean-field":
             from sparsefire.cascades.approximate.independent_units import independent_units_law
 
             return independent_units_law(self._cavity(chances))
-        if method != "monte-carlo":
-            law = self._exact(chances, hurry=method == "auto")
-            if law is not None:
-                return law
-            if method == "exact":
-                raise self._no_exact(chances)
+        solution = self._solution(method, chances)
+        if solution is not None:
+            return solution.law()
         units = self.wiring.units
         counts = sampling.histogram(self._runner(start), units, runs, rng, workers)
         return SizeDistribution.from_counts(counts, "monte-carlo")
@@ -102,9 +98,10 @@ class CascadeModel(ABC):
 
         Args:
             sources: who starts, see the class.
-            method: ``"tree"`` or ``"exact"``: where there is a way, on forests above all; ``"mean-field"``: the cavity
-                (belief propagation) probabilities, exact on forests and too high where there are short loops;
-                ``"monte-carlo"``; ``"auto"``: exact where there is a way, else sampled.
+            method: ``"tree"``: on forests, O(n); ``"exact"``: wherever the law of the size is, see
+                :meth:`size_distribution`; ``"mean-field"``: the cavity (belief propagation) probabilities, exact on
+                forests and too high where there are short loops; ``"monte-carlo"``; ``"auto"``: exact where there is a
+                way, else sampled. ``.method`` says which it was: ``"tree"``, ``"enumeration"``, ``"complete graph"`` …
             runs, rng, workers: of the sampling.
 
         Raises:
@@ -121,12 +118,12 @@ class CascadeModel(ABC):
             )
         if method == "mean-field":
             return Marginals(self._cavity(start.dense(units)), "mean-field")
-        if method != "monte-carlo":
-            found = self._exact_marginals(start.dense(units), hurry=method == "auto")
-            if found is not None:
-                return found
-            if method != "auto":
-                raise self._nothing_exact("marginals")
+        chances = start.dense(units)
+        solution = self._solution(method, chances)
+        if solution is None and method == "auto" and self._forest(hurry=False):
+            solution = self._tree(chances)  # marginals take no time on forests of any size
+        if solution is not None:
+            return Marginals(solution.active(None), solution.method)
         counts, kept = sampling.counts(self._runner(start), units, runs, rng, workers)
         return Marginals(counts / kept, "monte-carlo", kept)
 
@@ -145,12 +142,15 @@ class CascadeModel(ABC):
         Args:
             size: in 0 … n.
             sources: who starts, see the class.
-            method: ``"tree"`` or ``"exact"`` (where the model has a recursion), ``"monte-carlo"``: from the runs that
-                end with this size, or ``"auto"``.
+            method: ``"tree"``: on forests, O(n²), and for threshold cascades times the largest number of children;
+                ``"exact"``: wherever the law of the size is, see :meth:`size_distribution`; ``"monte-carlo"``: from the
+                runs that end with this size; or ``"auto"``: exact where there is a way that takes no minutes, else
+                sampled. ``.method`` says which it was.
             runs, rng, workers: of the sampling.
 
         Raises:
-            UserError: an impossible size, or one that no run ended with.
+            UserError: an impossible size, or one that no run ended with; a method that this model or wiring does not
+                allow.
         """
         self._check(method)
         units = self.wiring.units
@@ -163,12 +163,9 @@ class CascadeModel(ABC):
                 came=repr(method),
                 expected="auto, tree, exact or monte-carlo",
             )
-        if method != "monte-carlo":
-            found = self._given_size(start.dense(units), int(size), hurry=method == "auto")
-            if found is not None:
-                return found
-            if method != "auto":
-                raise self._nothing_exact("marginals given the size")
+        solution = self._solution(method, start.dense(units))
+        if solution is not None and not (method == "auto" and solution.hard(int(size))):
+            return Marginals(solution.active(int(size)), solution.method)
         counts, kept = sampling.counts(self._runner(start), units, runs, rng, workers, int(size))
         if not kept:
             raise UserError(
@@ -203,29 +200,32 @@ class CascadeModel(ABC):
             return False
         return is_forest(self.wiring)
 
-    def _no_exact(self, chances: np.ndarray) -> UserError:
-        return UserError(
-            "this cascade has no exact solution here.",
-            came=f"{type(self).__name__} on {self.wiring}",
-            expected=self._solvable(chances),
-            attempt='method="monte-carlo"',
-        )
+    def _solution(self, method: str, chances: np.ndarray) -> Solution | None:
+        """Return the exact way that a method names, or that ``auto`` finds; None if it is to be sampled."""
+        if method == "tree":
+            return self._tree(chances)
+        found = None if method == "monte-carlo" else self._exact(chances, hurry=method == "auto")
+        if found is None and method == "exact":
+            raise UserError(
+                "this cascade has no exact solution here.",
+                came=f"{type(self).__name__} on {self.wiring}",
+                expected=self._solvable(chances),
+                attempt='method="monte-carlo"',
+            )
+        return found
 
-    def _nothing_exact(self, what: str) -> UserError:
-        return UserError(
-            f"these {what} have no exact solution here.",
-            came=f"{type(self).__name__} on {self.wiring}",
-            expected="a forest, and a model with a recursion for it",
-            attempt='method="monte-carlo"',
-        )
+    def _settled(self, chances: np.ndarray) -> Solution:
+        """Return what happens where nothing is left to chance, from one run."""
+        counts, _ = sampling.counts(self._runner(read_sources(chances, len(chances))), len(chances), 1, 0, 1)
+        return settled(counts > 0)
 
     @abstractmethod
     def _runner(self, start: Sources) -> Runner:
         """Return what runs a block of cascades."""
 
     @abstractmethod
-    def _exact(self, chances: np.ndarray, hurry: bool) -> SizeDistribution | None:
-        """Return the exact law if there is a way; ``hurry`` leaves out what takes minutes."""
+    def _exact(self, chances: np.ndarray, hurry: bool) -> Solution | None:
+        """Return an exact way if there is one; ``hurry`` leaves out what takes minutes."""
 
     @abstractmethod
     def _solvable(self, chances: np.ndarray) -> str:
@@ -233,7 +233,7 @@ class CascadeModel(ABC):
 
     # What follows is for the models whose ``methods`` name it.
 
-    def _tree(self, chances: np.ndarray) -> SizeDistribution:
+    def _tree(self, chances: np.ndarray) -> Solution:
         raise self._has_no("tree")
 
     def _tree_approximation(self, chances: np.ndarray) -> SizeDistribution:
@@ -241,12 +241,6 @@ class CascadeModel(ABC):
 
     def _cavity(self, chances: np.ndarray) -> np.ndarray:
         raise self._has_no("mean-field")
-
-    def _exact_marginals(self, chances: np.ndarray, hurry: bool) -> Marginals | None:
-        return Marginals(self._cavity(chances), "tree") if self._forest(hurry=False) else None
-
-    def _given_size(self, chances: np.ndarray, size: int, hurry: bool) -> Marginals | None:
-        return None
 
 
 def checked_units(wiring: Any) -> int:

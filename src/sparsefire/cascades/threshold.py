@@ -10,12 +10,12 @@ import numpy as np
 
 from sparsefire.cascades.distribution import SizeDistribution
 from sparsefire.cascades.exact.closed_forms import complete_law_with, is_complete, like_chance
-from sparsefire.cascades.exact.small import enumerate_thresholds
+from sparsefire.cascades.exact.small import threshold_enumeration
+from sparsefire.cascades.exact.solution import Solution, alike
 from sparsefire.cascades.laws import ROUNDING, check_per_edge, check_thresholds, each_its_own, fixed, is_law, quantiles
 from sparsefire.cascades.model import CascadeModel, checked_units
-from sparsefire.cascades.sampling import runs as sampling
 from sparsefire.cascades.sampling.runs import Record, Runner
-from sparsefire.cascades.sources import Sources, read_sources
+from sparsefire.cascades.sources import Sources
 from sparsefire.errors import UserError
 from sparsefire.wiring.graph import Wiring
 
@@ -183,32 +183,41 @@ class Threshold(CascadeModel):
     def _responses_from(self, chances: np.ndarray) -> list[np.ndarray]:
         return [p + (1 - p) * r for p, r in zip(chances, self.responses(), strict=True)]
 
-    def _exact(self, chances: np.ndarray, hurry: bool) -> SizeDistribution | None:
-        if not is_law(self.thresholds) and np.isin(chances, (0.0, 1.0)).all():  # nothing is left to chance
-            size = sampling.sample(self._runner(read_sources(chances, len(chances))), 1, 0, 1).sizes[0]
-            return SizeDistribution.from_pmf(np.arange(len(chances) + 1) == size, "deterministic")
+    def _exact(self, chances: np.ndarray, hurry: bool) -> Solution | None:
+        if not is_law(self.thresholds) and np.isin(chances, (0.0, 1.0)).all():
+            return self._settled(chances)
         if self._step is None:
             return None
         one_law = np.ndim(self.thresholds) == 0 and not each_its_own(self.thresholds) and np.ptp(self._step) == 0
         p = like_chance(chances)
         if one_law and p is not None and is_complete(self.wiring) and (not hurry or len(chances) <= MOST_COMPLETE):
-            return complete_law_with(int((chances == 1).sum()), p + (1 - p) * self.responses()[0])
+            sure = chances == 1
+            return alike(complete_law_with(int(sure.sum()), p + (1 - p) * self.responses()[0]), sure)
         if self._forest(hurry):
             return self._tree(chances)
         if np.log(self.wiring.in_degrees + 2.0).sum() > np.log(MOST_PATTERNS):
             return None
-        return enumerate_thresholds(self.wiring, self._responses_from(chances))
+        return threshold_enumeration(self.wiring, self._responses_from(chances))
 
     def _solvable(self, chances: np.ndarray) -> str:
         return (
             "in-neighbours that put the same load on a unit, and a forest, a complete graph of like units or at most "
-            f"{MOST_PATTERNS:,} combinations of thresholds"
+            f"{MOST_PATTERNS:,} combinations of thresholds; or given thresholds and sure sources"
         )
 
-    def _tree(self, chances: np.ndarray) -> SizeDistribution:
-        from sparsefire.cascades.exact.threshold_tree import threshold_tree_law
+    def _tree(self, chances: np.ndarray) -> Solution:
+        from sparsefire.cascades.exact.conditional import hard_given_size, threshold_marginals_given_size
+        from sparsefire.cascades.exact.threshold_tree import threshold_marginals, threshold_tree_law
 
-        return threshold_tree_law(self.wiring, self._responses_from(chances))
+        cascade = self.wiring, self._responses_from(chances)
+        return Solution(
+            "tree",
+            lambda: threshold_tree_law(*cascade),
+            lambda size: (
+                threshold_marginals(*cascade) if size is None else threshold_marginals_given_size(*cascade, size)
+            ),
+            lambda size: hard_given_size(self.wiring, size, counts=True),
+        )
 
     def _tree_approximation(self, chances: np.ndarray) -> SizeDistribution:
         from sparsefire.cascades.approximate.spanning_tree import tree_approximation_threshold

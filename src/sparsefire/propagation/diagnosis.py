@@ -28,11 +28,12 @@ class Diagnosis:
     """What a network does with signals before training.
 
     Attributes:
-        layers: one row per layer, in the order in which signals meet them. ``layer``, ``kind``, ``outputs``,
-            ``weights``, ``density``; ``fan_in_min``, ``fan_in_mean``, ``fan_in_max``, the same of ``fan_out``;
+        layers: one row per layer, in the order in which signals meet them. ``layer``, ``kind``, ``inputs`` of
+            a unit, ``outputs``, ``weights``, ``density``; ``fan_in_min``, ``_mean``, ``_max``, the same of ``fan_out``;
             ``dead_inputs``, ``dead_outputs``: without any weight; ``disconnected``: units without a path from an input
             or to an output (None where layers do not follow each other); ``dead_units``: share of units whose output is
-            the same for all inputs; ``gradient``: norm, for an error of size 1 at the outputs; then ``variance``, ``kurtosis``, ``correlation`` and ``dead_share`` as measured
+            the same for all inputs; ``gradient``: norm, for an error of size 1 at the outputs; then ``variance``,
+            ``kurtosis``, ``correlation`` and ``dead_share`` as measured
             (:func:`~sparsefire.propagation.measures.measure`) and as predicted for weights drawn afresh, each with
             ``_5%``, ``_50%`` and ``_95%`` (:func:`~sparsefire.propagation.redraws.redraw`).
         probability_of_learning: see :mod:`~sparsefire.propagation.learning`.
@@ -134,11 +135,12 @@ def _row(passage: Passage, predicted: np.ndarray | None) -> dict[str, Any]:
     fan_in = exists.flatten(1).sum(1).double()
     fan_out = exists.transpose(0, 1).flatten(1).sum(1).double()
     moving = (passage.given != passage.given[0]).any(0)
-    by_unit = moving.flatten(1) if layer.shape[2:] else moving.reshape(-1, layer.shape[0]).T  # channels first or last
+    by_unit = moving.reshape(layer.shape[0], -1)
     row: dict[str, Any] = {
         "layer": layer.name,
         "name": f"layer {layer.name!r}" if layer.name else "the layer",
         "kind": type(layer.module).__name__.removeprefix("Parametrized").lower(),
+        "inputs": exists[0].numel(),
         "outputs": layer.shape[0],
         "weights": int(exists.sum()),
         "density": float(exists.double().mean()),
@@ -160,7 +162,7 @@ def _row(passage: Passage, predicted: np.ndarray | None) -> dict[str, Any]:
 
 
 def _exists(layer: Layer) -> torch.Tensor:
-    return layer.mask.cpu() if layer.mask is not None else layer.module.weight.detach().cpu() != 0  # type: ignore[operator,no-any-return]
+    return layer.mask.cpu() if layer.mask is not None else layer.module.weight.detach().cpu() != 0  # type: ignore[operator]
 
 
 def _spread(name: str, degrees: torch.Tensor) -> dict[str, float]:

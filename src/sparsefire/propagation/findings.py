@@ -105,18 +105,17 @@ def verdict(found: Sequence[Finding], chance: float) -> str:
 
 
 def _denser(row: dict[str, Any]) -> str:
-    inputs = row["fan_in_mean"] / row["density"] if row["density"] else math.inf
     enough = next(k for k in range(3, 9) if dead_limit(k) <= 0.05)
-    if inputs < enough:
+    if row["inputs"] < enough:
         return "it has too few inputs"
-    return f"raise its density to {_two_digits(enough / inputs)} or use layout='critical'"
+    return f"raise its density to {_two_digits(enough / row['inputs'])} or use layout='critical'"
 
 
 def _cut(rows: Sequence[dict[str, Any]]) -> str:
     for row in rows:
-        if row["disconnected"] == row["outputs"]:
-            return f"all {row['outputs']} units of {row['name']} are cut off; {_denser(row)}"
-    return "the wiring falls apart; raise the density or use layout='critical'"
+        if row["dead_outputs"] == row["outputs"]:
+            return f"all {row['outputs']} units of {row['name']} are without a weight; {_denser(row)}"
+    return "the layers miss each other; raise the density or use layout='critical'"
 
 
 def _two_digits(value: float) -> str:

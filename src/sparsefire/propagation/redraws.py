@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -64,9 +64,9 @@ class _Law:
     """The law of the weights of one layer, and the plain tensor to write them to."""
 
     def __init__(self, layer: Layer, masked: Layer) -> None:
-        self.weight: Any = layer.module.weight
-        flat: Tensor = self.weight.detach().flatten(1)
-        exists = (flat != 0) if masked.mask is None else masked.mask.flatten(1).cpu()
+        self.weight = cast("Tensor", layer.module.weight)
+        flat = self.weight.detach().flatten(1)
+        exists = flat.ne(0) if masked.mask is None else masked.mask.flatten(1).cpu()
         degree = exists.sum(1)
         size = (flat.square().sum(1) / degree.clamp_min(1)).sqrt()
         self.scale = size.repeat_interleave(degree)

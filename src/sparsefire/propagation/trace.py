@@ -24,8 +24,8 @@ class Passage:
 
     Attributes:
         layer: the layer.
-        received: its input, float64 [rows, ...].
-        given: its output, before activation and normalisation, float64 [rows, ...].
+        received: its input, float64 [rows, inputs, ...].
+        given: its output, before activation and normalisation, float64 [rows, outputs, ...].
         gradient: norm of the gradient of its weight, for an error of size 1 at the outputs of every row; existing
             weights only.
     """
@@ -153,12 +153,15 @@ def _given(x: Any) -> Tensor:
 
 @contextmanager
 def watched(layers: dict[str, Layer], seen: dict[str, tuple[Tensor, Tensor]]) -> Iterator[None]:
-    """Note what layers receive and give, by name and in the order in which they are reached."""
+    """Note what layers receive and give, by name, in the order in which they are reached; units stand in axis 1."""
 
     def watch(name: str) -> Any:
         def hook(module: nn.Module, received: tuple[Any, ...], given: Any) -> None:
             if name not in seen and received and isinstance(given, Tensor):
-                seen[name] = (received[0], given)
+                both = (received[0], given)
+                seen[name] = (
+                    both if not isinstance(module, nn.Linear) else (both[0].movedim(-1, 1), both[1].movedim(-1, 1))
+                )
 
         return hook
 

@@ -14,6 +14,7 @@ from typing import Any
 from sparsefire.search.candidates import BACKPROP, BOOSTING, DENSE, LINEAR, Candidate, chains, rate_of
 from sparsefire.search.request import Request
 from sparsefire.search.selection import default_margin
+from sparsefire.sparsity.amounts import CRITICAL
 from sparsefire.train import Training
 from sparsefire.train.loop import serves
 
@@ -76,8 +77,10 @@ class Plan:
         retain: share of dense's gain over a constant that must be kept, or None.
         level: one-sided error level of the whole walk.
         rule, directions: how networks learn.
+        init: first weights of every network.
         boosting_rows: at most this many rows train the boosting yardstick.
         boosting_trees: rounds of boosting, fewer (each with a higher rate) where many features meet many classes.
+        feasible: smallest density that the critical layout allows; its methods leave out what is sparser.
     """
 
     effort: str
@@ -96,8 +99,10 @@ class Plan:
     level: float
     rule: str
     directions: int
+    init: str
     boosting_rows: int | None
     boosting_trees: int
+    feasible: float = 0.0
 
     def settings(self) -> dict[str, Any]:
         """Return the plan as plain values."""
@@ -106,7 +111,11 @@ class Plan:
     @property
     def chains(self) -> dict[str, list[Candidate]]:
         """Return what is walked: linear, narrow, and one chain per method."""
-        return chains(self.methods, self.densities, narrow=[d for d in self.densities if d in self.narrow])
+        found = chains(self.methods, self.densities, narrow=[d for d in self.densities if d in self.narrow])
+        return {name: [c for c in chain if self._allows(c)] for name, chain in found.items()}
+
+    def _allows(self, candidate: Candidate) -> bool:
+        return candidate.layout not in CRITICAL or (candidate.density or 1.0) >= self.feasible
 
     def yardsticks(self) -> list[Candidate]:
         """Return what is trained in every case, before the walks."""
@@ -129,6 +138,7 @@ class Plan:
             weight_decay=self.weight_decay,
             rule="backprop" if backprop else self.rule,
             directions=self.directions,
+            init=self.init,
         )
 
 
@@ -158,6 +168,8 @@ def make_plan(request: Request, size: Size, test_rows: int) -> Plan:
     methods = request.methods
     if methods is None:
         methods = [method for method in METHODS_BY_EFFORT[effort] if serves(request.rule, method.split("/")[0])]
+    if request.layout is not None:
+        methods = list(dict.fromkeys(m if "/" in m else f"{m}/{request.layout}" for m in methods))
     densities = request.densities
     if densities is None:
         densities = DENSITIES_SLOW if slow else DENSITIES_BY_EFFORT[effort]
@@ -178,6 +190,7 @@ def make_plan(request: Request, size: Size, test_rows: int) -> Plan:
         level=request.level,
         rule=request.rule,
         directions=16,
+        init=request.init,
         boosting_rows=BOOSTING_ROWS_BY_EFFORT[effort],
         boosting_trees=max(20, min(100, BOOSTING_HISTOGRAMS // histograms)) if effort != "thorough" else 100,
     )
@@ -255,7 +268,6 @@ def rows_of_plan(plan: Plan, size: Size, workers: int) -> list[dict[str, Any]]:
     """Return the table shown before training: who, at which densities, how many runs, about how long."""
     per = plan.folds
     seconds_of = {c.id: cost(plan, c, size) * per * plan.rounds_of(c) for c in everyone(plan)}
-    amounts = " ".join(f"{d:g}" for d in plan.densities)
     fixed = [*plan.yardsticks(), BOOSTING]
     table = [
         {
@@ -271,7 +283,9 @@ def rows_of_plan(plan: Plan, size: Size, workers: int) -> list[dict[str, Any]]:
         table.append(
             {
                 "candidates": "narrow dense" if name == "narrow" else name,
-                "densities": "same numbers of weights" if name == "narrow" else amounts,
+                "densities": "same numbers of weights"
+                if name == "narrow"
+                else " ".join(f"{c.density:g}" for c in chain),
                 "runs": per * plan.rounds * len(chain),
                 "seconds": sum(seconds_of[c.id] for c in chain) / workers,
             }

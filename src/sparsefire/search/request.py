@@ -11,7 +11,8 @@ import numpy as np
 
 from sparsefire.errors import UserError
 from sparsefire.search.candidates import check_densities, check_methods
-from sparsefire.train.loop import check_rule
+from sparsefire.sparsity.amounts import LAYOUTS
+from sparsefire.train.loop import INITIALISERS, check_rule
 
 EFFORTS = ("quick", "standard", "thorough")
 
@@ -27,6 +28,8 @@ class Request:
         folds, rounds, epochs: K, M, passes over the rows.
         level: one-sided error level.
         rule: ``"backprop"`` or ``"forward-gradient"``.
+        layout: how methods share out the density over layers, where their name does not say it; None for their own.
+        init: first weights of every network, a name in :data:`sparsefire.train.loop.INITIALISERS`.
         model: ``"mlp"``, ``"cnn"`` or the name of a factory.
         hidden: widths of the hidden layers.
         rng: see :func:`sparsefire.randomness.entropy`.
@@ -49,6 +52,8 @@ class Request:
     epochs: int | None = None
     level: float = 0.05
     rule: str = "backprop"
+    layout: str | None = None
+    init: str = "he"
     model: str = "mlp"
     hidden: Sequence[int] | None = None
     rng: Any = 0
@@ -64,6 +69,14 @@ class Request:
         for name, least in (("folds", 2), ("rounds", 2), ("epochs", 1)):
             _check_count(name, getattr(self, name), least)
         check_rule(self.rule, "dense")
+        if self.layout is not None and self.layout not in LAYOUTS:
+            raise UserError(
+                f"there is no layout {self.layout!r}.", came=str(self.layout), expected=f"one of {', '.join(LAYOUTS)}"
+            )
+        if self.init not in INITIALISERS:
+            raise UserError(
+                f"there is no initialiser {self.init!r}.", came=str(self.init), expected=", ".join(INITIALISERS)
+            )
         if self.methods is not None:
             object.__setattr__(self, "methods", check_methods(_listed(self.methods)))
             for method in self.methods:

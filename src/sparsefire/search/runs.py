@@ -97,6 +97,8 @@ def settings_of(study: Study, job: Job) -> dict[str, Any]:
         }
         if training.rule == "forward-gradient":
             own["directions"] = training.directions
+        if training.init != "he":
+            own["init"] = training.init
     return {
         "format": 1,
         "problem": fingerprint(study.problem),

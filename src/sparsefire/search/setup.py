@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from torch import nn
 
-from sparsefire import randomness
+from sparsefire import masks, randomness
 from sparsefire.data import Problem
 from sparsefire.errors import UserError
 from sparsefire.evaluate import macs
@@ -17,6 +18,7 @@ from sparsefire.search.candidates import architecture, describe, narrow_networks
 from sparsefire.search.plan import CONVOLUTION, Plan, Size, cut, make_plan, share_of_budget
 from sparsefire.search.request import Request
 from sparsefire.search.runs import Study, fold_rows, prepare, test_split
+from sparsefire.sparsity.amounts import CRITICAL, smallest_density
 from sparsefire.sparsity.methods import check_sparse
 from sparsefire.statistics.power import planned_power
 from sparsefire.train import weight_count
@@ -78,7 +80,7 @@ def set_up(problem: Problem, request: Request, factory: Factory | nn.Module | No
     )
     plan = make_plan(request, size, len(test))
     narrow = narrow_networks(description, plan.densities, factory)
-    plan = replace(plan, narrow=tuple(narrow))
+    plan = replace(plan, narrow=tuple(narrow), feasible=_feasible(plan, network))
     study = Study(problem, plan, base, rng, factory)
     folds = len(fold_rows(study, 0))  # sites decide their own number
     plan = replace(plan, folds=folds)
@@ -86,6 +88,23 @@ def set_up(problem: Problem, request: Request, factory: Factory | nn.Module | No
     plan = cut(plan, share_of_budget(plan, size), given)
     _check_sparse(plan, network, size.rows)
     return Setup(replace(study, plan=plan), development, test, size, given, narrow)
+
+
+def _feasible(plan: Plan, network: nn.Module) -> float:
+    """Return the smallest density of the critical layout, if a method uses it, or raise where no density is left."""
+    used = {layout for method in plan.methods if (layout := method.partition("/")[2]) in CRITICAL}
+    if not used:
+        return 0.0
+    shapes: list[Any] = [tuple(layer.weight.shape) for layer in masks.layers(network).values()]  # type: ignore[arg-type]
+    least = max(smallest_density(shapes, layout) for layout in used)
+    if max(plan.densities) < least:
+        raise UserError(
+            "no density is feasible for the critical layout.",
+            came=f"densities {', '.join(f'{d:g}' for d in plan.densities)}",
+            expected=f"{math.ceil(1e4 * least) / 1e4:g} or more for this network",
+            attempt="--layout critical-signs --init signs, wider layers, or another layout",
+        )
+    return least
 
 
 def power_text(problem: Problem, plan: Plan, rows: int) -> dict[str, Any]:

@@ -9,7 +9,10 @@ from sparsefire.wiring import layer_counts
 from sparsefire.wiring import layouts as wiring_layouts
 from sparsefire.wiring.layouts import Shape
 
-LAYOUTS = (*wiring_layouts.LAYOUTS, "critical")
+CRITICAL = {"critical": "normal", "critical-signs": "sign"}
+"""The critical layouts and the law of weights they are for; signs allow the smaller fan-ins."""
+
+LAYOUTS = (*wiring_layouts.LAYOUTS, *CRITICAL)
 """What ``layout=`` takes, beside ``"global"`` for methods that prune by magnitude."""
 
 
@@ -24,8 +27,8 @@ def amounts(shapes: Sequence[Shape], density: float, layout: str) -> list[int]:
     >>> amounts([(128, 64), (128, 128), (10, 128)], 0.2, "critical")
     [2528, 2528, 128]
     """
-    if layout == "critical":
-        return list(critical_layout(list(shapes), density).counts)
+    if layout in CRITICAL:
+        return list(critical_layout(list(shapes), density, weights=CRITICAL[layout]).counts)
     return layer_counts(shapes, density, layout)
 
 
@@ -35,4 +38,6 @@ def smallest_density(shapes: Sequence[Shape], layout: str) -> float:
     >>> round(smallest_density([(128, 64), (128, 128), (10, 128)], "critical"), 3)
     0.058
     """
-    return critical_layout(list(shapes)).smallest_density if layout == "critical" else 0.0
+    if layout not in CRITICAL:
+        return 0.0
+    return critical_layout(list(shapes), weights=CRITICAL[layout]).smallest_density

@@ -119,8 +119,8 @@ def sparsify(
         density: share of weights kept at the end of training, in (0, 1].
         method: a name in :func:`list_methods`.
         layout: how the density is shared out over layers: ``"erk"``, ``"er"``, ``"balanced"``, ``"uniform"``,
-            ``"pyramidal"``, ``"critical"``, or ``"global"`` for methods that prune by magnitude; None takes the
-            method's own.
+            ``"pyramidal"``, ``"critical"`` (``"critical-signs"`` for weights of one magnitude), or ``"global"`` for
+            methods that prune by magnitude; None takes the method's own.
         optimizer: made from ``net.parameters()`` before this call; methods that move masks or factor weights need it.
             Masked weights and their moments are then zero after each of its steps.
         scheduler: of this optimizer; for methods that rewind the learning rate, and for ``sign-in`` where there is one

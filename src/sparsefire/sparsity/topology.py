@@ -13,7 +13,7 @@ from torch.nn.utils import parametrize
 from sparsefire import masks, randomness
 from sparsefire.errors import UserError
 from sparsefire.propagation.critical import critical_masks
-from sparsefire.sparsity.amounts import amounts
+from sparsefire.sparsity.amounts import CRITICAL, amounts
 
 
 class Topology:
@@ -145,8 +145,8 @@ def random_masks(found: dict[str, nn.Module], density: float, layout: str, rng: 
     its inputs the same fan-out, give or take one.
     """
     shapes: Sequence[tuple[int, ...]] = [tuple(module.weight.shape) for module in found.values()]  # type: ignore[arg-type]
-    if layout == "critical":
-        even = critical_masks(dict(zip(found, shapes, strict=True)), density, rng=rng)
+    if layout in CRITICAL:
+        even = critical_masks(dict(zip(found, shapes, strict=True)), density, rng=rng, weights=CRITICAL[layout])
         return {name: torch.from_numpy(mask).to(found[name].weight.device) for name, mask in even.items()}  # type: ignore[arg-type]
     counts = amounts(shapes, density, layout)
     generator = randomness.stream(rng, "random masks")

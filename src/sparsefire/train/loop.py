@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,21 @@ from torch import Tensor, nn
 
 from sparsefire import masks, randomness
 from sparsefire.errors import UserError
+from sparsefire.propagation import init
 from sparsefire.rules import RULES, ForwardGradient, Rule
 from sparsefire.sparsity import METHODS, sparsify
 from sparsefire.sparsity.rewinding import levels_to
 
 WARM_UP = 0.05  # share of a schedule in which the rate rises
 CHUNK = 4096  # rows evaluated at once
+INITIALISERS: dict[str, Callable[..., nn.Module]] = {
+    "he": lambda net, rng: net,
+    "in-degree": init.in_degree_,
+    "signs": init.signs_,
+    "typical": init.typical_,
+    "typical-signs": partial(init.typical_, weights="sign"),
+}
+"""First weights by name, as on the command line; they see the masks that training starts with."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +45,7 @@ class Training:
         weight_decay: decoupled, on weights.
         rule: ``"backprop"`` or ``"forward-gradient"``.
         directions: of a forward gradient.
+        init: a name in ``INITIALISERS``; ``"he"`` leaves the network as it comes.
     """
 
     method: str = "dense"
@@ -46,6 +57,7 @@ class Training:
     weight_decay: float = 0.02
     rule: str = "backprop"
     directions: int = 16
+    init: str = "he"
 
 
 def train(
@@ -97,6 +109,8 @@ def train(
         topology = sparsify(
             net, training.density, training.method, training.layout, optimizer, scheduler, steps, rng=where
         )
+    if training.init != "he":
+        INITIALISERS[training.init](net, rng=randomness.integer(rng, "initial weights"))
     order = randomness.stream(rng, "batches")
     with torch.random.fork_rng(devices=[]):  # dropout draws from the global generator: lend it a copy
         torch.random.default_generator.manual_seed(randomness.integer(rng, "dropout"))

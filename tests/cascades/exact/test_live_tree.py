@@ -1,6 +1,7 @@
 """Oracles: all choices of whom to follow, thresholds drawn at random, threshold responses, closed forms on paths."""
 
-import itertools
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,51 +15,8 @@ from sparsefire.cascades.exact.threshold_tree import threshold_tree_law
 from sparsefire.errors import UserError
 from sparsefire.wiring.graph import Wiring
 
-
-def random_tree(n, rng, kind="both"):
-    parents, children = np.array([int(rng.integers(i)) for i in range(1, n)], dtype=int), np.arange(1, n)
-    turned = rng.random(n - 1) < 0.5
-    senders, receivers = np.where(turned, children, parents), np.where(turned, parents, children)
-    back = rng.random(n - 1) < {"both": 2, "some": 0.5, "one": -1}[kind]
-    return Wiring.from_edges(np.append(senders, receivers[back]), np.append(receivers, senders[back]), units=n)
-
-
-def random_weights(wiring, rng, full=0.3):
-    """Positive weights whose sum into a unit is below 1, or 1 with chance ``full``."""
-    w = rng.random(wiring.arcs) + 0.05
-    total = np.bincount(wiring.receivers, w, wiring.units)
-    scale = np.where(rng.random(wiring.units) < full, 1.0, rng.random(wiring.units)) / np.maximum(total, 1e-9)
-    w *= scale[wiring.receivers]
-    given_order = np.empty(wiring.edges)
-    given_order[wiring.given] = w
-    return given_order
-
-
-def enumerated(wiring, w, p):
-    """The law and the marginals from all choices of whom to follow times all source sets, in sums of positive terms."""
-    n = wiring.units
-    arcs, rest = checked_influence(wiring, w)
-    bits = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
-    chance = np.prod(np.where(bits, p, 1 - p), axis=1)
-    options = []
-    for i in range(n):
-        into = np.flatnonzero(wiring.receivers == i)
-        options.append([(rest[i], -1), *((arcs[e], int(wiring.senders[e])) for e in into)])
-    law, active = np.zeros(n + 1), np.zeros(n)
-    for pattern in itertools.product(*options):
-        weight = np.prod([x for x, _ in pattern])
-        if weight == 0:
-            continue
-        reach = np.eye(n, dtype=int)
-        for i, (_, j) in enumerate(pattern):
-            if j >= 0:
-                reach[j, i] = 1
-        for _ in range(3):
-            reach = (reach @ reach > 0).astype(int)
-        on = bits @ reach > 0
-        law += weight * np.bincount(on.sum(axis=1), chance, n + 1)
-        active += weight * (chance @ on)
-    return law, active
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from trees import live_joint, oriented_tree, random_weights
 
 
 @pytest.mark.parametrize("kind", ["both", "some", "one"])
@@ -66,40 +24,40 @@ def enumerated(wiring, w, p):
 def test_equals_enumeration_on_random_trees(n, kind):
     rng = np.random.default_rng(n)
     for _ in range(3):
-        wiring = random_tree(n, rng, kind)
+        wiring = oriented_tree(n, rng, kind)
         w, p = random_weights(wiring, rng), rng.choice([0.0, 1.0, *rng.random(6)], n)
-        exact, active = enumerated(wiring, w, p)
+        exact, joint = live_joint(wiring, w, p)
         law = live_tree_law(wiring, w, p)
         assert np.abs(law.pmf - exact).max() <= 1e-12
-        assert np.abs(live_marginals(wiring, w, p) - active).max() <= 1e-12
+        assert np.abs(live_marginals(wiring, w, p) - joint.sum(axis=0)).max() <= 1e-12
 
 
 def test_impossible_sizes_are_told():
     rng = np.random.default_rng(12)
     for _ in range(40):
-        wiring = random_tree(6, rng, "some")
+        wiring = oriented_tree(6, rng, "some")
         w = rng.choice([0.0, 1.0, 1.0], wiring.edges)
         total = np.bincount(wiring.receivers, wiring.per_arc(w), 6)
         w /= np.maximum(total[wiring.receivers], 1)[np.argsort(wiring.given)]
         p = rng.choice([0.0, 0.0, 0.3, 1.0], 6)
-        exact, _ = enumerated(wiring, w, p)
+        exact, _ = live_joint(wiring, w, p)
         assert np.array_equal(live_tree_law(wiring, w, p).log_pmf > -np.inf, exact > 0)
 
 
 def test_tiny_weights_and_sources_keep_their_digits():
     rng = np.random.default_rng(13)
     for _ in range(4):
-        wiring = random_tree(6, rng, "some")
+        wiring = oriented_tree(6, rng, "some")
         w, p = 0.2 * 10.0 ** rng.uniform(-25, 0, wiring.edges), 10.0 ** rng.uniform(-25, 0, 6)
-        exact, active = enumerated(wiring, w, p)
+        exact, joint = live_joint(wiring, w, p)
         assert np.allclose(live_tree_law(wiring, w, p).pmf, exact, rtol=1e-12, atol=0)
-        assert np.allclose(live_marginals(wiring, w, p), active, rtol=1e-12, atol=0)
+        assert np.allclose(live_marginals(wiring, w, p), joint.sum(axis=0), rtol=1e-12, atol=0)
 
 
 def test_thresholds_drawn_at_random():
     """The model itself: active once the weights of active in-neighbours reach an evenly drawn threshold."""
     rng = np.random.default_rng(14)
-    wiring = random_tree(9, rng, "both")
+    wiring = oriented_tree(9, rng, "both")
     w = random_weights(wiring, rng, full=0.5)
     runs = 100_000
     matrix = np.zeros((9, 9))
@@ -116,7 +74,7 @@ def test_thresholds_drawn_at_random():
 @pytest.mark.parametrize("kind", ["both", "some"])
 def test_equal_weights_are_a_threshold_response(kind):
     rng = np.random.default_rng(15)
-    wiring = random_tree(150, rng, kind)
+    wiring = oriented_tree(150, rng, kind)
     k = np.maximum(wiring.in_degrees, 1)
     w = np.empty(wiring.edges)
     w[wiring.given] = 1 / k[wiring.receivers]
@@ -146,7 +104,7 @@ def test_path_in_closed_form():
 
 def test_far_tails_of_a_large_tree_agree_with_logarithms():
     rng = np.random.default_rng(16)
-    wiring = random_tree(300, rng, "some")
+    wiring = oriented_tree(300, rng, "some")
     w, p = random_weights(wiring, rng) * 1e-3, rng.random(300) * 1e-3
     arcs, rest = checked_influence(wiring, w)
     forest = forest_of(wiring)
@@ -168,7 +126,7 @@ def test_two_that_follow_each_other_keep_nothing_alive():
 @settings(max_examples=40, deadline=None)
 def test_sums_to_one_with_the_mean_of_the_marginals(number, n):
     rng = np.random.default_rng(number)
-    wiring = random_tree(n, rng, ["both", "some", "one"][number % 3])
+    wiring = oriented_tree(n, rng, ["both", "some", "one"][number % 3])
     w, p = random_weights(wiring, rng), rng.choice([0.0, 1.0, 0.01, 0.3], n)
     law = live_tree_law(wiring, w, p)
     assert law.pmf.sum() == pytest.approx(1, abs=1e-12)

@@ -1,5 +1,8 @@
 """Oracles: enumeration of all threshold classes, the printed vector, the independent cascade as a special case."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -12,17 +15,8 @@ from sparsefire.cascades.exact.tree import tree_law
 from sparsefire.errors import UserError
 from sparsefire.wiring.graph import Wiring
 
-
-def wiring_of(n, rng, kind):
-    parents = [int(rng.integers(i)) for i in range(1, n)]
-    children = np.arange(1, n)
-    if kind == "both":
-        return Wiring.from_edges(parents, children, units=n, directed=False)
-    turned = rng.random(n - 1) < 0.5
-    both = rng.random(n - 1) < 0.5
-    senders = np.where(turned, children, parents)
-    receivers = np.where(turned, parents, children)
-    return Wiring.from_edges(np.append(senders, receivers[both]), np.append(receivers, senders[both]), units=n)
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from trees import oriented_tree
 
 
 @pytest.mark.parametrize("kind", ["both", "some"])
@@ -30,7 +24,7 @@ def wiring_of(n, rng, kind):
 def test_equals_enumeration(n, kind):
     rng = np.random.default_rng(n)
     for _ in range(5):
-        wiring = wiring_of(n, rng, kind)
+        wiring = oriented_tree(n, rng, kind)
         responses = [np.sort(rng.choice([0.0, 1.0, *rng.random(9)], k + 1)) for k in wiring.in_degrees]
         exact = enumerate_thresholds(wiring, responses).pmf
         found = threshold_tree_law(wiring, responses)
@@ -47,7 +41,7 @@ def test_printed_vector_of_the_path():
 
 def test_independent_cascade_with_equal_arcs_is_a_special_case():
     rng = np.random.default_rng(2)
-    wiring = wiring_of(200, rng, "both")
+    wiring = oriented_tree(200, rng, "both")
     responses = [-np.expm1(np.log1p(-0.01) + np.arange(k + 1) * np.log1p(-1e-4)) for k in wiring.in_degrees]
     found, exact = threshold_tree_law(wiring, responses), tree_law(wiring, 1e-4, 0.01)
     assert exact.log_pmf[-1] < -800
@@ -58,7 +52,7 @@ def test_independent_cascade_with_equal_arcs_is_a_special_case():
 
 def test_logarithms_agree_with_scaled_passes():
     rng = np.random.default_rng(3)
-    wiring = wiring_of(60, rng, "some")
+    wiring = oriented_tree(60, rng, "some")
     responses = [np.sort(10.0 ** rng.uniform(-60, 0, k + 1)) for k in wiring.in_degrees]
     forest = forest_of(wiring)
     slow = _log_law(forest, [responses[i] for i in forest.order], forest.up >= 0, forest.down >= 0)

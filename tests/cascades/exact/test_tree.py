@@ -2,7 +2,9 @@
 
 import decimal
 import math
+import sys
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,20 +16,8 @@ from sparsefire.cascades.independent import IndependentCascade
 from sparsefire.errors import UserError
 from sparsefire.wiring.graph import Wiring
 
-
-def random_tree(n, rng, *, both=True, forest=False):
-    parents = [int(rng.integers(i)) for i in range(1, n)]
-    keep = rng.random(n - 1) < (0.7 if forest else 2)
-    senders, receivers = [], []
-    names = rng.permutation(n)
-    for i, parent in enumerate(parents, start=1):
-        if not keep[i - 1]:
-            continue
-        ends = [(names[i], names[parent]), (names[parent], names[i])]
-        for sender, receiver in ends if both else ends[: rng.integers(1, 3)]:
-            senders.append(sender)
-            receivers.append(receiver)
-    return Wiring.from_edges(np.array(senders, dtype=int), np.array(receivers, dtype=int), units=n)
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from trees import random_tree
 
 
 def rational_law(wiring, w, p):

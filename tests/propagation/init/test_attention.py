@@ -108,7 +108,7 @@ def test_gradient_descent_conserves_the_balance_up_to_its_step(make: Callable[[]
         nn.functional.cross_entropy(moved(x, edges), y).backward()
         optimizer.step()
     change = max(
-        float((a - b).square().sum(1).max())
+        float((a - b).detach().square().sum(1).max())
         for a, b in zip(
             [p for p in moved.parameters() if p.ndim == 2], [p for p in net.parameters() if p.ndim == 2], strict=True
         )

@@ -270,6 +270,23 @@ def test_sparse_critical_line():
     assert wide.weight_variance == pytest.approx(critical_line("tanh", 0.05).weight_variance, rel=1e-3)
 
 
+def test_sparse_chaos_has_a_fixed_correlation():
+    found = fixed_point("tanh", 3.0, 0.05, fan_in=8)
+    assert found.phase == "chaotic"
+    after = correlation_map(found.correlation, "tanh", 3.0, 0.05, fan_in=8)
+    assert after == pytest.approx(found.correlation, abs=1e-9)
+    start = found.correlation - 1e-3
+    again = correlation_map(start, "tanh", 3.0, 0.05, fan_in=8)
+    assert (found.correlation - again) / 1e-3 == pytest.approx(found.correlation_slope, rel=1e-2)
+
+
+def test_unstable_critical_points():
+    """GELU: χ₁ = 1 at a variance that layers lead away from; sparse layers have none that they lead to."""
+    weight_variance, variance = critical_line("gelu", 0.05)
+    assert fixed_point("gelu", weight_variance, 0.05, variance=variance * 1.01).variance == np.inf
+    assert np.isnan(critical_line("gelu", 0.05, fan_in=8)).all()
+
+
 def test_sparse_relu_gains_are_those_of_dense():
     """w² and the sign of h are independent: the operator has the spectral radius of the closed form."""
     phi = activation("relu")

@@ -11,7 +11,8 @@ of degree k is active after t steps while one of its neighbours is held inactive
 
 Exposure diversification (Watts 2002) has w = 1 / (own degree), so that L is binomial (Gleeson & Cahalane, PRE 75,
 056103 (2007), doi:10.1103/PhysRevE.75.056103). Damage diversification has w = 1 / k' (Burkholz, Garas & Schweitzer, PRE
-93, 042313 (2016), arXiv:1503.00925).
+93, 042313 (2016), arXiv:1503.00925). Loads that are carried and handed on: see
+:mod:`~sparsefire.cascades.approximate.bundles`.
 """
 
 from __future__ import annotations
@@ -24,11 +25,13 @@ from typing import Any
 import numpy as np
 from scipy import fft, special
 
+from sparsefire.cascades.approximate.bundles import initial_loads, shared_load
 from sparsefire.cascades.approximate.degree_laws import Cdf, checked, degree_law, edge_law, threshold_laws
 from sparsefire.cascades.exact.tree import probabilities
 from sparsefire.errors import UserError
 
-LOADS = ("exposure", "damage")
+LOADS = ("exposure", "damage", "shared")
+POINTS = 5040  # per unit of load, for damage
 MOST_CELLS = 2**25  # complex numbers per law of thresholds, 512 MB
 
 Fold = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -41,7 +44,8 @@ class MeanField:
     Attributes:
         share: ρ, active units in the end as a share of all.
         by_degree: P(active in the end | degree k), float64 [K + 1].
-        over_time: ρ(t), t = 0 … steps, float64 [steps + 1]: all units look at once; ρ(0) is the share of sources.
+        over_time: ρ(t), t = 0 … steps, float64 [steps + 1]: all units look at once; ρ(0) is the share of sources, with
+            shared loads also of units that break under their own.
         steps: how many were made.
         converged: whether the last step changed less than the tolerance.
         method: what was computed, and on which grid.
@@ -63,30 +67,36 @@ def mean_field(
     *,
     sources: Any = 0.0,
     load: str = "exposure",
+    initial: Any = None,
     steps: int = 10_000,
     tolerance: float = 1e-12,
-    grid: int = 5040,
+    grid: int | None = None,
 ) -> MeanField:
     """Return the course and the final share of a threshold cascade on large random networks.
 
     Undirected; degrees of neighbours are taken as independent. Without sources and with F(0) = 0 nothing ever happens
-    here, also where one unit would do: see :func:`~sparsefire.cascades.approximate.windows.cascade_condition`.
+    here, also where one unit would do: see :func:`~sparsefire.cascades.approximate.windows.cascade_condition`. Shared
+    loads are those of :class:`~sparsefire.cascades.load_redistribution.LoadRedistribution` with local sharing.
 
     Args:
         degrees: a law of degrees, see :func:`~sparsefire.cascades.approximate.degree_laws.degree_law`.
-        response: the law of thresholds: a number, a frozen law of ``scipy.stats``, a function F (chance that a load is
-            enough; takes and gives arrays), or a list of such for degrees 0 … K.
+        response: the law of thresholds (with shared loads: capacities): a number, a frozen law of ``scipy.stats``, a
+            function F (chance that a load is enough; takes and gives arrays), or a list of such for degrees 0 … K.
         sources: chance to be active from the start, one number or one per degree [K + 1].
         load: ``"exposure"``: the share of active neighbours; ``"damage"``: each active neighbour, of degree k', adds
-            1 / k'.
+            1 / k'; ``"shared"``: units carry a load from the start, and what breaks releases all it carries in equal
+            shares to its neighbours that hold after the step.
+        initial: for shared loads, what units carry at the start, one number or one per degree [K + 1], 0 or more.
         steps: at most so many, 1 or more.
         tolerance: stop when neither the share of active units nor that of active ends of edges rises by more.
-        grid: points per unit of load, 2 or more, for damage on degrees whose least common multiple exceeds it;
-            otherwise that multiple, on which all loads are exact. A load between points is shared by its neighbours so
-            that its mean stays: the error falls as grid⁻² where F is smooth, as grid⁻¹ or slower where it jumps.
+        grid: points per unit of load, 2 or more. For damage, 5,040 unless told, on degrees whose least common multiple
+            exceeds it; otherwise that multiple, on which all loads are exact. For shared loads fitted to the scale of
+            loads and capacities unless told. A load between points is shared by its neighbours so that its mean stays:
+            the error falls as grid⁻² where F is smooth, as grid⁻¹ or slower where it jumps.
 
     Raises:
-        UserError: a law that is none, F that is NaN or falls, sources outside [0, 1], a grid too fine for its memory.
+        UserError: a law that is none, F that is NaN or falls, sources outside [0, 1], a grid too fine for its memory,
+            initial loads that are negative, missing, or not shared.
 
     >>> from sparsefire.cascades.approximate.degree_laws import poisson, regular
     >>> round(mean_field(poisson(3), 0.18, sources=0.01).share, 5)
@@ -94,28 +104,45 @@ def mean_field(
     >>> from scipy import stats
     >>> [round(mean_field(regular(3), stats.norm(0.5, 0.3), load=w).share, 6) for w in ("exposure", "damage")]
     [0.121671, 0.121671]
+    >>> [round(mean_field(regular(3), stats.uniform(), load="shared", initial=x).share, 4) for x in (0.15, 0.25)]
+    [0.1899, 0.9295]
     """
     law = degree_law(degrees)
     most = len(law) - 1
     start = probabilities(sources, most + 1, "sources")
     if load not in LOADS:
         raise UserError(f"there is no load {load!r}.", came=repr(load), expected=" or ".join(map(repr, LOADS)))
-    for name, value, least in (("steps", steps, 1), ("grid", grid, 2)):
+    points = POINTS if grid is None else grid
+    for name, value, least in (("steps", steps, 1), ("grid", points, 2)):
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
             raise UserError(f"{name} is a whole number.", came=repr(value), expected=f"{least} or more")
     if not tolerance >= 0:
         raise UserError("the tolerance is a change of a share.", came=repr(tolerance), expected="0 or more")
+    if (load == "shared") != (initial is not None):
+        raise UserError(
+            "initial loads belong to shared loads.",
+            came=f"load={load!r}, initial={'None' if initial is None else 'given'}",
+            expected='load="shared" with initial=, or another load without',
+        )
     laws = threshold_laws(response, most)
+    if load == "shared":
+        course, method, error = shared_load(
+            law, start, laws, initial_loads(initial, most), steps, tolerance, None if grid is None else int(grid)
+        )
+        over_time = course.over_time
+        return MeanField(
+            float(over_time[-1]), course.by_degree, over_time, len(over_time) - 1, course.converged, method, error
+        )
     if load == "exposure":
         return _iterate(law, start, _shares(laws, most), steps, tolerance, "exposure, exact")
     held = [k for k in range(1, most + 1) if law[k] > 0]
     common = math.lcm(*held)
-    if common <= grid:
+    if common <= points:
         fold = _loads(laws, held, most, common)
         return _iterate(law, start, fold, steps, tolerance, f"damage, exact on multiples of 1/{common}")
     found, coarse = (
         _iterate(law, start, _loads(laws, held, most, n), steps, tolerance, f"damage, {n:,} points per unit of load")
-        for n in (int(grid), int(grid) // 2)
+        for n in (int(points), int(points) // 2)
     )
     return replace(found, error=abs(found.share - coarse.share))
 

@@ -1,4 +1,8 @@
-"""Compiled loops of the small exact solvers."""
+"""Compiled loops of the small exact solvers.
+
+Those that go through patterns return the law [n + 1], and P(unit active and the size is ``wanted``) [n]; -1 stands for
+any size, n + 1 for none.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +14,17 @@ from numba import njit
 
 @njit(nogil=True, cache=True)
 def independent_patterns(
-    p: np.ndarray, w: np.ndarray, senders: np.ndarray, receivers: np.ndarray, units: np.ndarray, arcs: np.ndarray
-) -> np.ndarray:
+    p: np.ndarray,
+    w: np.ndarray,
+    senders: np.ndarray,
+    receivers: np.ndarray,
+    units: np.ndarray,
+    arcs: np.ndarray,
+    wanted: int,
+):
     """Add up P(pattern) by final size over all patterns of the uncertain ``units`` (sources) and ``arcs`` (open)."""
     n = len(p)
-    law = np.zeros(n + 1)
+    law, found = np.zeros(n + 1), np.zeros(n)
     active = np.empty(n, np.bool_)
     is_open = np.empty(len(w), np.bool_)
     first = len(units)
@@ -39,17 +49,23 @@ def independent_patterns(
                 if is_open[e] and active[senders[e]] and not active[receivers[e]]:
                     active[receivers[e]] = True
                     moved = True
-        law[active.sum()] += chance
-    return law
+        size = active.sum()
+        law[size] += chance
+        if wanted < 0 or size == wanted:
+            for i in range(n):
+                if active[i]:
+                    found[i] += chance
+    return law, found
 
 
 @njit(nogil=True, cache=True)
-def live_patterns(starts: np.ndarray, picks: np.ndarray, chances: np.ndarray, patterns: int) -> np.ndarray:
+def live_patterns(starts: np.ndarray, picks: np.ndarray, chances: np.ndarray, patterns: int, wanted: int):
     """Add up P(pattern) by final size; option k of unit i, ``picks[starts[i] + k]``, is whom it follows: -2 itself (it
     is active), -1 nobody, else a unit."""
     n = len(starts) - 1
-    law = np.zeros(n + 1)
+    law, found = np.zeros(n + 1), np.zeros(n)
     chosen = np.empty(n, np.int64)
+    active = np.empty(n, np.bool_)
     for pattern in range(patterns):
         rest, chance = pattern, 1.0
         for i in range(n):
@@ -65,18 +81,23 @@ def live_patterns(starts: np.ndarray, picks: np.ndarray, chances: np.ndarray, pa
                 if chosen[j] < 0:
                     break
                 j = chosen[j]
+            active[i] = chosen[j] == -2
             size += chosen[j] == -2
         law[size] += chance
-    return law
+        if wanted < 0 or size == wanted:
+            for i in range(n):
+                if active[i]:
+                    found[i] += chance
+    return law, found
 
 
 @njit(nogil=True, cache=True)
 def threshold_classes(
-    table: np.ndarray, classes: np.ndarray, senders: np.ndarray, receivers: np.ndarray, patterns: int
-) -> np.ndarray:
+    table: np.ndarray, classes: np.ndarray, senders: np.ndarray, receivers: np.ndarray, patterns: int, wanted: int
+):
     """Add up P(classes) by final size; unit i of class t < classes[i] - 1 needs t active in-neighbours, else never."""
     n = len(classes)
-    law = np.zeros(n + 1)
+    law, found = np.zeros(n + 1), np.zeros(n)
     need = np.zeros(n, np.int64)
     load = np.zeros(n, np.int64)
     active = np.empty(n, np.bool_)
@@ -97,13 +118,18 @@ def threshold_classes(
                         for e in range(len(senders)):
                             if senders[e] == i:
                                 load[receivers[e]] += 1
-            law[active.sum()] += chance
+            size = active.sum()
+        law[size] += chance
+        if wanted < 0 or size == wanted:
+            for i in range(n):
+                if active[i]:
+                    found[i] += chance
         for i in range(n):
             need[i] += 1
             if need[i] < classes[i]:
                 break
             need[i] = 0
-    return law
+    return law, found
 
 
 @njit(nogil=True, cache=True)

@@ -47,17 +47,14 @@ def live_tree_law(wiring: Wiring, weights: Any, sources: Any) -> SizeDistributio
     >>> live_tree_law(path, [0.5, 0.25], [0]).pmf.round(12).tolist()
     [0.0, 0.5, 0.375, 0.125]
     """
-    p = read_sources(sources, wiring.units).dense(wiring.units)
-    w, rest = checked_influence(wiring, weights)
-    forest = forest_of(wiring)
-    padded = np.append(w, 0.0)
-    up, down = padded[forest.up], padded[forest.down]
+    forest, p, up, down, rest = live_prepared(wiring, weights, sources)
+    w, _ = checked_influence(wiring, weights)
 
     from sparsefire.cascades.exact._live_kernels import certain, live_pass
     from sparsefire.cascades.exact._scaled import WIDTH
 
-    least = int(certain(wiring.starts, wiring.receivers, w, p, rest))
-    p, rest = p[forest.order], rest[forest.order]
+    back = np.argsort(forest.order)
+    least = int(certain(wiring.starts, wiring.receivers, w, p[back], rest[back]))
     most = closure(forest, p > 0, up > 0, down > 0)
 
     def run(mantissa: float, exponent: int) -> tuple[np.ndarray, bool]:
@@ -65,6 +62,17 @@ def live_tree_law(wiring: Wiring, weights: Any, sources: Any) -> SizeDistributio
 
     logs = stitched(run, len(p) + 1, least, most, lambda: _log_law(forest, p, up, down, rest), WIDTH)
     return SizeDistribution.from_log_pmf(logs, "tree")
+
+
+def live_prepared(
+    wiring: Wiring, weights: Any, sources: Any
+) -> tuple[Forest, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the forest, and by position: source probability, weight to the parent, from it, and of nobody (w_0)."""
+    p = read_sources(sources, wiring.units).dense(wiring.units)
+    w, rest = checked_influence(wiring, weights)
+    forest = forest_of(wiring)
+    padded = np.append(w, 0.0)
+    return forest, p[forest.order], padded[forest.up], padded[forest.down], rest[forest.order]
 
 
 def live_marginals(wiring: Wiring, weights: Any, sources: Any) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Exact laws of tiny cascades by going through everything that can happen."""
+"""Tiny cascades, exactly, by going through everything that can happen: the law of the size, and who is active."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from sparsefire.cascades.approximate.cavity import ULP
 from sparsefire.cascades.distribution import SizeDistribution
+from sparsefire.cascades.exact.solution import Solution, impossible
 from sparsefire.cascades.exact.tree import probabilities
 from sparsefire.cascades.sources import read_sources
 from sparsefire.errors import UserError
@@ -42,6 +44,16 @@ def enumerate_independent(wiring: Wiring, probability: Any, sources: Any) -> Siz
     >>> enumerate_independent(ring, 0.5, [1.0, 0.0, 0.0]).pmf.tolist()
     [0.0, 0.5, 0.25, 0.25]
     """
+    return independent_enumeration(wiring, probability, sources).law()
+
+
+def independent_enumeration(wiring: Wiring, probability: Any, sources: Any) -> Solution:
+    """Return law and marginals of the independent cascade on any tiny graph; see :func:`enumerate_independent`.
+
+    >>> ring = Wiring.from_edges([0, 1, 2], [1, 2, 0])
+    >>> independent_enumeration(ring, 0.5, [1.0, 0.0, 0.0]).active(2).tolist()
+    [1.0, 1.0, 0.0]
+    """
     w, p = _checked(wiring, probability, sources)
     units, arcs = np.flatnonzero((p > 0) & (p < 1)), np.flatnonzero((w > 0) & (w < 1))
     if len(units) + len(arcs) > MOST:
@@ -54,12 +66,13 @@ def enumerate_independent(wiring: Wiring, probability: Any, sources: Any) -> Siz
 
     from sparsefire.cascades.exact._small_kernels import independent_patterns
 
-    law = independent_patterns(p, w, wiring.senders, wiring.receivers, units, arcs)
-    return SizeDistribution.from_pmf(law, "enumeration")
+    return _enumeration(
+        len(p), lambda wanted: independent_patterns(p, w, wiring.senders, wiring.receivers, units, arcs, wanted)
+    )
 
 
-def enumerate_live(wiring: Wiring, weights: np.ndarray, sources: np.ndarray, most: int = 2**MOST) -> Any:
-    """Return the exact law of the linear threshold model on any tiny graph, or None beyond ``most`` patterns.
+def live_enumeration(wiring: Wiring, weights: np.ndarray, sources: np.ndarray, most: int = 2**MOST) -> Solution | None:
+    """Return law and marginals of the linear threshold model on any tiny graph, or None beyond ``most`` patterns.
 
     Every unit starts by itself, or listens to one in-neighbour, or to nobody: all combinations of that (the live edges
     of Kempe, Kleinberg & Tardos 2003, doi:10.1145/956750.956769).
@@ -71,15 +84,18 @@ def enumerate_live(wiring: Wiring, weights: np.ndarray, sources: np.ndarray, mos
         most: patterns.
 
     >>> pair = Wiring.from_edges([0, 1], [1, 0])
-    >>> enumerate_live(pair, np.array([0.5, 1.0]), np.array([0.5, 0.0])).pmf.tolist()
-    [0.5, 0.25, 0.25]
+    >>> found = live_enumeration(pair, np.array([0.5, 1.0]), np.array([0.5, 0.0]))
+    >>> found.law().pmf.tolist(), found.active(None).tolist()
+    ([0.5, 0.25, 0.25], [0.5, 0.25])
     """
     turned = wiring.transpose
     order = np.argsort(wiring.receivers, kind="stable")  # arcs by receiver, senders rising within
     inward, picks, chances, starts = weights[order], [], [], [0]
     for i in range(wiring.units):
         row = slice(turned.starts[i], turned.starts[i + 1])
-        listens = (1 - sources[i]) * np.append(inward[row], max(0.0, 1 - inward[row].sum()))
+        nobody = 1 - inward[row].sum()
+        nobody = nobody if nobody > ULP * (1 + len(inward[row])) else 0.0  # what is missing by rounding alone
+        listens = (1 - sources[i]) * np.append(inward[row], nobody)
         who = np.append(turned.receivers[row], -1)
         options = np.append(who, -2), np.append(listens, sources[i])
         picks.append(options[0][options[1] > 1e-300])
@@ -91,8 +107,8 @@ def enumerate_live(wiring: Wiring, weights: np.ndarray, sources: np.ndarray, mos
 
     from sparsefire.cascades.exact._small_kernels import live_patterns
 
-    law = live_patterns(np.array(starts), np.concatenate(picks).astype(np.int64), np.concatenate(chances), patterns)
-    return SizeDistribution.from_pmf(law, "enumeration")
+    begin, whom, how = np.array(starts), np.concatenate(picks).astype(np.int64), np.concatenate(chances)
+    return _enumeration(wiring.units, lambda wanted: live_patterns(begin, whom, how, patterns, wanted))
 
 
 def neighbour_responses(wiring: Wiring, cdf: Callable[[Any], Any]) -> list[np.ndarray]:
@@ -149,6 +165,16 @@ def enumerate_thresholds(wiring: Wiring, responses: Sequence[Any]) -> SizeDistri
     >>> enumerate_thresholds(pair, [[0.5], [0.0, 0.5]]).pmf.tolist()
     [0.5, 0.25, 0.25]
     """
+    return threshold_enumeration(wiring, responses).law()
+
+
+def threshold_enumeration(wiring: Wiring, responses: Sequence[Any]) -> Solution:
+    """Return law and marginals of a threshold cascade on any tiny graph; see :func:`enumerate_thresholds`.
+
+    >>> pair = Wiring.from_edges([0], [1])
+    >>> threshold_enumeration(pair, [[0.5], [0.0, 0.5]]).active(None).tolist()
+    [0.5, 0.25]
+    """
     rows = checked_responses(wiring, responses)
     if not rows:
         raise UserError("a cascade needs units.", came="a wiring of 0 units", expected="1 or more")
@@ -168,8 +194,26 @@ def enumerate_thresholds(wiring: Wiring, responses: Sequence[Any]) -> SizeDistri
 
     from sparsefire.cascades.exact._small_kernels import threshold_classes
 
-    law = threshold_classes(table, classes, wiring.senders, wiring.receivers, patterns)
-    return SizeDistribution.from_pmf(law, "enumeration")
+    return _enumeration(
+        len(rows), lambda wanted: threshold_classes(table, classes, wiring.senders, wiring.receivers, patterns, wanted)
+    )
+
+
+def _enumeration(units: int, run: Callable[[int], tuple[np.ndarray, np.ndarray]]) -> Solution:
+    """Return what ``run`` finds; it takes the size of which the active units are wanted: -1 any, ``units`` + 1 none."""
+
+    def law() -> SizeDistribution:
+        return SizeDistribution.from_pmf(run(units + 1)[0], "enumeration")
+
+    def active(size: int | None) -> np.ndarray:
+        pmf, found = run(-1 if size is None else size)
+        if size is None:
+            return np.minimum(found, 1.0)
+        if pmf[size] == 0:
+            raise impossible(size)
+        return np.asarray(found / pmf[size])
+
+    return Solution("enumeration", law, active)
 
 
 def _checked(wiring: Wiring, probability: Any, sources: Any) -> tuple[np.ndarray, np.ndarray]:

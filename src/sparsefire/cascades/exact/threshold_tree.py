@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from sparsefire.cascades.approximate.cavity_thresholds import cavity_marginals_threshold
 from sparsefire.cascades.distribution import SizeDistribution
 from sparsefire.cascades.exact.forest import Forest, forest_of
 from sparsefire.cascades.exact.small import checked_responses
@@ -48,16 +49,13 @@ def threshold_tree_law(wiring: Wiring, responses: Sequence[Any]) -> SizeDistribu
     >>> threshold_tree_law(path, neighbour_responses(path, stats.norm(0.4, 0.25).cdf)).pmf.round(6).tolist()
     [0.754432, 0.03798, 0.054454, 0.059144, 0.001439, 0.09255]
     """
-    rows = checked_responses(wiring, responses)
-    n = len(rows)
-    if not n:
-        raise UserError("a cascade needs units.", came="a wiring of 0 units", expected="1 or more")
-    forest = forest_of(wiring)
-    ordered = [rows[i] for i in forest.order]
+    forest, ordered = threshold_prepared(wiring, responses)
+    n = len(ordered)
     starts = np.zeros(n + 1, dtype=np.int64)
     np.cumsum([len(row) for row in ordered], out=starts[1:])
     flat = np.concatenate(ordered)
     acts_up, acts_down = forest.up >= 0, forest.down >= 0
+    rows = [ordered[at] for at in np.argsort(forest.order)]
     least = _reach(wiring, rows, certain=True)
     most = _reach(wiring, rows, certain=False)
 
@@ -79,6 +77,27 @@ def threshold_tree_law(wiring: Wiring, responses: Sequence[Any]) -> SizeDistribu
 
     logs = stitched(run, n + 1, least, most, lambda: _log_law(forest, ordered, acts_up, acts_down), WIDTH)
     return SizeDistribution.from_log_pmf(logs, "tree")
+
+
+def threshold_prepared(wiring: Wiring, responses: Sequence[Any]) -> tuple[Forest, list[np.ndarray]]:
+    """Return the forest and the responses by position."""
+    rows = checked_responses(wiring, responses)
+    if not rows:
+        raise UserError("a cascade needs units.", came="a wiring of 0 units", expected="1 or more")
+    forest = forest_of(wiring)
+    return forest, [rows[i] for i in forest.order]
+
+
+def threshold_marginals(wiring: Wiring, responses: Sequence[Any]) -> np.ndarray:
+    """Return P(unit is active in the end), float64 [n], exact on forests; arguments as in :func:`threshold_tree_law`.
+
+    On other graphs see :func:`~sparsefire.cascades.approximate.cavity_thresholds.cavity_marginals_threshold`.
+
+    >>> threshold_marginals(Wiring.from_edges([0], [1]), [[0.5], [0.0, 0.5]]).tolist()
+    [0.5, 0.25]
+    """
+    forest_of(wiring)
+    return cavity_marginals_threshold(wiring, responses)
 
 
 def _reach(wiring: Wiring, rows: list[np.ndarray], certain: bool) -> int:

@@ -65,8 +65,8 @@ def residual_isometry_(
         The block, the biases of these layers zero.
 
     Raises:
-        UserError: a name or layer that does not fit, one layer in two roles, widths that do not fit together, an odd width, a mask that lacks
-            a weight the isometry needs. The block is left as it was.
+        UserError: a name or layer that does not fit, one layer in two roles, widths that do not fit together, an odd
+            width, a mask that lacks a weight the isometry needs. The block is left as it was.
 
     >>> class Block(nn.Module):
     ...     def __init__(self):
@@ -83,8 +83,8 @@ def residual_isometry_(
     one, two = _layer(block, first, "first"), _layer(block, second, "second")
     side = None if skip is None else _layer(block, skip, "skip")
     layers = [layer for layer in (one, two, side) if layer is not None]
-    check_untied(layers)
     _check_widths(one, two, side, trunk)
+    check_untied(layers)
     draws = randomness.stream(rng, "residual isometry")
     make = _linear_trunk if trunk == "linear" else _relu_trunk
     matrices = make(two.shape[0], one.shape[0], one.shape[1], side is not None, draws)

@@ -32,8 +32,7 @@ import numpy as np
 
 from sparsefire.errors import UserError
 from sparsefire.propagation.laws.log_norm import log_norm
-from sparsefire.propagation.laws.moments import _is_row as is_row
-from sparsefire.propagation.laws.moments import fourth_moment, per_layer
+from sparsefire.propagation.laws.moments import fourth_moment, is_row, per_layer
 from sparsefire.propagation.laws.sparse import (
     dead_limit,
     dead_share,

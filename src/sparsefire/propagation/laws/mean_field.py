@@ -297,8 +297,12 @@ def fixed_point(
     chi, chi_q = near.slope(at, k, 1.0), near.variance_slope(at, k)
     steady = 1.0 if 0 < q < np.inf else near.step(at, k)[0] / at  # per change of the variance
     c = near.fixed_correlation(at, k, chi / steady)
-    steep = chi if c == 1 else near.slope(at, k, c)
-    return FixedPoint(q, k, c, chi, chi_q, steep / steady)
+    if c == 1 or layer.law is None:
+        steep = (chi if c == 1 else near.slope(at, k, c)) / steady
+    else:
+        step = 1e-3 * (1 - c)  # of the closed map: its slope is not that of one scale
+        steep = (near.correlation(at, k, c + step) - near.correlation(at, k, c - step)) / (2 * step)
+    return FixedPoint(q, k, c, chi, chi_q, steep)
 
 
 def depth_scale(
@@ -336,7 +340,8 @@ def critical_line(
 
     The smallest root of q - E φ² / E φ′² = σ_b² with σ_w² = 1 / E φ′². Where there is none both are nan. For ReLU and
     other homogeneous activations σ_w² = 2 / (a² + b²) always, a and b the slopes, but q grows without end (inf) if
-    there is a bias, and any q is fixed (nan) if not.
+    there is a bias, and any q is fixed (nan) if not. q* may be unstable, as it is for GELU and SiLU; in sparse layers,
+    where ρ(T) = 1 is looked for around the dense place, such are not found (nan).
 
     Args:
         activation: see :func:`~sparsefire.propagation.laws.activations.activation`.

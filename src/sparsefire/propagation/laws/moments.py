@@ -34,7 +34,7 @@ def fan_in_law(fan_in: Any) -> np.ndarray:
         if not len(degrees):
             raise UserError("a wiring without units has no fan-in.", came=repr(fan_in), expected="1 unit or more")
         return np.bincount(degrees) / len(degrees)
-    if isinstance(fan_in, bool) or isinstance(fan_in, int | np.integer | float | np.floating):
+    if isinstance(fan_in, int | np.integer | float | np.floating):  # a bool is an int, and refused
         if isinstance(fan_in, bool) or fan_in < 0 or fan_in != int(fan_in):
             raise UserError(
                 "a fan-in is a whole number.",
@@ -65,7 +65,7 @@ def per_layer(fan_in: Any, depth: int | None) -> list[np.ndarray]:
     >>> [len(law) - 1 for law in per_layer([3, 4], None)], len(per_layer(3, 5))
     ([3, 4], 5)
     """
-    several = isinstance(fan_in, list | tuple) and not _is_row(fan_in)
+    several = isinstance(fan_in, list | tuple) and not is_row(fan_in)
     if depth is None:
         depth = len(fan_in) if several else 0
     if isinstance(depth, bool) or not isinstance(depth, int | np.integer) or depth < 1:
@@ -106,7 +106,12 @@ def generating(law: np.ndarray, u: Any) -> Any:
     return np.polynomial.polynomial.polyval(u, law)
 
 
-def _is_row(values: Any) -> bool:
+def is_row(values: Any) -> bool:
+    """Say whether values are a law of fan-ins: numbers that add up to 1.
+
+    >>> is_row([0.5, 0.5]), is_row([3, 4])
+    (True, False)
+    """
     try:
         row = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):

@@ -1,0 +1,53 @@
+"""The data that networks try to learn: prepared rows to train on and rows to look at."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.datasets import load_digits
+
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+SHAPES = {"digits": (64, 10), "adult": (107, 2), "mnist": (784, 10), "fashion": (784, 10)}
+
+Data = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+
+def shape_of(name: str) -> tuple[int, int]:
+    """Return the numbers of inputs and classes."""
+    return SHAPES[name]
+
+
+@functools.lru_cache
+def load(name: str) -> Data:
+    """Return rows and classes to train on, rows and classes to look at; inputs have mean 0 and variance 1."""
+    if name == "digits":
+        x, y = load_digits(return_X_y=True)
+        split = 1000
+    elif name == "mnist":
+        stored = np.load(SHARED / "mnist" / "mnist.npz")
+        x = np.concatenate([stored["x_train"][:5000], stored["x_test"][:2000]]).reshape(7000, -1)
+        y, split = np.concatenate([stored["y_train"][:5000], stored["y_test"][:2000]]), 5000
+    elif name == "fashion":
+        stored = np.load(SHARED / "fashion_mnist_sprite" / "fashion_mnist_sprite.npz")
+        x, y, split = stored["x"].reshape(900, -1), stored["y"], 600
+    elif name == "adult":
+        x, y = _adult()
+        split = 8000
+    else:
+        raise ValueError(name)
+    order = np.random.default_rng(0).permutation(len(y)) if name != "mnist" else np.arange(len(y))
+    x, y = x[order].astype(np.float64), np.asarray(y)[order].astype(np.int64)
+    mean, spread = x[:split].mean(0), x[:split].std(0)
+    x = ((x - mean) / np.where(spread > 0, spread, 1)).clip(-5, 5).astype(np.float32)
+    if (x.shape[1], int(y.max()) + 1) != SHAPES[name]:
+        raise ValueError(f"{name}: {x.shape[1]} inputs, {int(y.max()) + 1} classes")
+    return x[:split], y[:split], x[split:], y[split:]
+
+
+def _adult() -> tuple[np.ndarray, np.ndarray]:
+    table = pd.read_csv(SHARED / "adult" / "adult_train.csv.gz", keep_default_na=False).iloc[:12000]
+    inputs = pd.get_dummies(table.drop(columns="income"))
+    return inputs.to_numpy(dtype=np.float64), table["income"].to_numpy()

@@ -1,0 +1,111 @@
+"""Figures and the page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from fate.predict import BASELINES
+from scipy.optimize import minimize
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+
+from sparsefire.propagation.learning import Signs, chance
+
+
+def fitted(entries: list[dict[str, Any]]) -> None:
+    """Fit the logistic function of :mod:`sparsefire.propagation.learning` and print it."""
+    signs = [Signs(**entry["signs"]) for entry in entries]
+    learned = np.array([entry["learned"] for entry in entries])
+    alive = np.array([found.outputs > 0 for found in signs])
+    x = np.array([found.features() for found in signs])
+    model = LogisticRegression(C=np.inf, max_iter=10_000).fit(x[alive], learned[alive])
+    print(f"{len(entries)} networks, {learned.mean():.0%} learn; intercept {model.intercept_[0]:.3f},",
+          f"weights {model.coef_[0].round(3).tolist()}")  # fmt: skip
+    print("AUC in the sample", round(roc_auc_score(learned, np.where(alive, model.predict_proba(x)[:, 1], 0)), 4))
+
+
+def write(tables: dict[str, list[dict[str, Any]]]) -> tuple[str, list[dict[str, Any]]]:
+    """Return the page and the figures as records."""
+    text = ["# Which networks learn", ""]
+    records: list[dict[str, Any]] = []
+    for name in ("calibration", "test"):
+        if tables[name]:
+            text += [f"## {name}", "", *_discrimination(tables[name], name, records), ""]
+    if tables["curves"]:
+        text += ["## curves", "", *_curves(tables["curves"], records), ""]
+    return "\n".join(text), records
+
+
+def _discrimination(entries: list[dict[str, Any]], name: str, records: list[dict[str, Any]]) -> list[str]:
+    learned = np.array([entry["learned"] for entry in entries])
+    ours = np.array([chance(Signs(**entry["signs"])) for entry in entries])
+    lines = [
+        f"{len(entries)} networks, {learned.mean():.0%} learn.",
+        "",
+        "| foretold by | AUC | 95% interval |",
+        "|---|---|---|",
+    ]
+    columns = {"diagnose": ours}
+    for baseline in BASELINES:
+        values = np.array([entry["known"][baseline] for entry in entries])
+        columns[baseline] = values if roc_auc_score(learned, values) >= 0.5 else -values
+    rng = np.random.default_rng(0)
+    draws = [d for d in rng.integers(len(learned), size=(2000, len(learned))) if len(set(learned[d])) == 2]
+    for label, values in columns.items():
+        area = roc_auc_score(learned, values)
+        low, high = np.quantile([roc_auc_score(learned[d], values[d]) for d in draws[:500]], [0.025, 0.975])
+        lines.append(f"| {label} | {area:.3f} | {low:.3f}–{high:.3f} |")
+        records.append({"area": "propagation", "job": f"foretelling, {name}", "ours": area, "peer_name": label})
+    slope, shift = _slope(ours, learned)
+    lines += [
+        "",
+        f"Calibration: slope {slope:.2f}, shift {shift:+.2f}; "
+        f"mean chance {ours.mean():.2f}, share {learned.mean():.2f}.",
+    ]
+    return lines
+
+
+def _slope(p: np.ndarray, learned: np.ndarray) -> tuple[float, float]:
+    """Return slope and shift of a logistic regression of what happened on the logit of the chance."""
+    inside = np.clip(p, 1e-4, 1 - 1e-4)
+    logit = np.log(inside / (1 - inside))
+
+    def loss(ab: np.ndarray) -> float:
+        z = ab[0] * logit + ab[1]
+        return float(np.logaddexp(0, np.where(learned, -z, z)).sum())
+
+    found = minimize(loss, np.array([1.0, 0.0])).x
+    return float(found[0]), float(found[1])
+
+
+def _curves(entries: list[dict[str, Any]], records: list[dict[str, Any]]) -> list[str]:
+    families: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for entry in entries:
+        c = entry["case"]
+        families.setdefault((c["initialiser"], c["norm"], c["fan_in"], c["layout"], c["width"], c["data"]), []).append(
+            entry
+        )
+    lines = ["| networks | foretold depth | measured depth | ratio |", "|---|---|---|---|"]
+    for family, group in families.items():
+        depth = np.log([entry["case"]["depth"] for entry in group])
+        learned = np.array([entry["learned"] for entry in group])
+        ours = np.array([chance(Signs(**entry["signs"])) for entry in group])
+        told, seen = _half(depth, ours), _half(depth, learned)
+        lines.append(f"| {family[0]}, {family[1]}, fan-in {family[2]} | {told:.1f} | {seen:.1f} | {told / seen:.2f} |")
+        records.append(
+            {"area": "propagation", "job": f"half depth {family}", "ours": told, "peer": seen, "ratio": told / seen}
+        )
+    return lines
+
+
+def _half(depth: np.ndarray, y: np.ndarray) -> float:
+    """Return the depth at which a logistic curve through chances or outcomes is one half."""
+    y = np.asarray(y, float)
+
+    def loss(ab: np.ndarray) -> float:
+        z = np.exp(ab[0]) * (ab[1] - depth)
+        return float((np.logaddexp(0, z) - y * z).sum()) + 1e-3 * ab[0] ** 2
+
+    found = minimize(loss, np.array([1.0, depth.mean()]), method="Nelder-Mead").x
+    return float(np.exp(found[1]))

@@ -1,0 +1,156 @@
+"""Does the diagnosis foretell which networks learn?
+
+    python benchmarks/trainability.py calibrate     # train the calibration networks and print the fitted logistic
+    python benchmarks/trainability.py test          # other networks, other data, frozen logistic
+    python benchmarks/trainability.py curves        # the depth at which half of the networks learn
+    python benchmarks/trainability.py table         # write docs/trainability.md from what is stored
+    python benchmarks/trainability.py --quick       # a few small ones, at most a minute, nothing kept
+
+Finished networks lie in benchmarks/results/trainability/*.jsonl; repeat a command to go on after an interruption.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from fate import page
+from fate.cases import Case, drawn
+from fate.predict import boundary, record
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results" / "trainability"
+PAGE = HERE.parent / "docs" / "trainability.md"
+OLD = {
+    "data": ("digits", "adult"),
+    "widths": (48, 64, 96),
+    "layouts": ("uniform", "erk", "balanced"),
+    "initialisers": ("he", "scaled", "in-degree", "signs"),
+}
+NEW = {
+    "data": ("mnist", "fashion"),
+    "widths": (56, 80, 112),
+    "layouts": ("uniform", "erk", "balanced", "pyramidal"),
+    "initialisers": ("he", "scaled", "in-degree", "signs", "typical"),
+}
+CURVES = (
+    Case("mnist", 80, 1, 6.0, "uniform", "he", "none", 11),
+    Case("mnist", 80, 1, 2.6, "uniform", "in-degree", "none", 12),
+    Case("mnist", 80, 1, 2.2, "uniform", "signs", "none", 13),
+    Case("mnist", 80, 1, 5.0, "uniform", "in-degree", "batch", 14),
+)
+
+
+def calibration(count: int = 320) -> Iterator[Case]:
+    """Yield the networks that the logistic function is fitted to."""
+    yield from islice(drawn(1, **OLD), count)
+
+
+def unseen(count: int = 320) -> Iterator[Case]:
+    """Yield networks of other widths on other data, every second one within a factor 2 of the foretold boundary."""
+    far, near, rng = drawn(2, **NEW), drawn(3, **NEW), np.random.default_rng(4)
+    for _ in range(count // 2):
+        yield next(far)
+        yield next(_near(near, rng))
+
+
+def _near(cases: Iterator[Case], rng: np.random.Generator) -> Iterator[Case]:
+    from fate.cases import DEEPEST, connected
+
+    for case in cases:
+        depth = boundary(case)
+        if depth is None:
+            continue
+        other = replace(case, depth=round(min(DEEPEST, max(2.0, depth * 2 ** rng.uniform(-1, 1)))))
+        if connected(other):
+            yield other
+
+
+def curves(points: int = 9, each: int = 4) -> Iterator[Case]:
+    """Yield networks around the foretold depth of each curve, from a third of it to three times it."""
+    from fate.cases import DEEPEST, connected
+
+    for family in CURVES:
+        depth = boundary(family, draws=10)
+        if depth is None:
+            raise SystemExit(f"no boundary is foretold for {family}")
+        for place in np.exp(np.linspace(-np.log(3), np.log(3), points)):
+            for number in range(each):
+                deep = round(min(1.5 * DEEPEST, max(2.0, depth * place)))
+                other = replace(family, depth=deep, number=family.number + 1000 * number + 7)
+                if connected(other):
+                    yield other
+
+
+def train_all(cases: Iterator[Case], path: Path, workers: int, made: Callable[[Case], dict[str, Any]] = record) -> None:
+    """Train what is not stored yet."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    there = {json.dumps(entry["case"]) for entry in stored(path)}
+    todo = [case for case in cases if json.dumps(asdict(case)) not in there]
+    began = time.monotonic()
+    with ProcessPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool, path.open("a") as out:
+        waiting = [pool.submit(made, case) for case in todo]
+        for done, future in enumerate(as_completed(waiting), start=1):
+            out.write(json.dumps(future.result()) + "\n")
+            out.flush()
+            if done % 20 == 0 or done == len(todo):
+                spent = time.monotonic() - began
+                left = spent / done * (len(todo) - done)
+                print(f"{done} of {len(todo)} · {spent / 60:.1f} min · {left / 60:.1f} min left", file=sys.stderr)
+
+
+def stored(path: Path) -> list[dict[str, Any]]:
+    """Return what is finished."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def main() -> None:
+    """Run a stage."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("stage", nargs="?", choices=["calibrate", "test", "curves", "table"], default="table")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--json", type=Path, help="write the figures as a list of records")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    if arguments.quick:
+        quick()
+        return
+    if arguments.stage == "calibrate":
+        train_all(calibration(), RESULTS / "calibration.jsonl", arguments.workers)
+        page.fitted(stored(RESULTS / "calibration.jsonl"))
+    elif arguments.stage == "test":
+        train_all(unseen(), RESULTS / "test.jsonl", arguments.workers)
+    elif arguments.stage == "curves":
+        train_all(curves(), RESULTS / "curves.jsonl", arguments.workers)
+    tables = {name: stored(RESULTS / f"{name}.jsonl") for name in ("calibration", "test", "curves")}
+    text, records = page.write(tables)
+    print(text)
+    if arguments.stage == "table":
+        PAGE.write_text(text)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(records, indent=1))
+
+
+def quick() -> None:
+    """Train a dozen small networks and print what was foretold."""
+    for case in islice(
+        drawn(5, data=("digits",), widths=(48,), layouts=("uniform",), initialisers=("he", "signs")), 12
+    ):
+        found = record(replace(case, depth=min(case.depth, 20)), steps=100)
+        print(f"{case.initialiser:9} {case.norm:5} fan-in {case.fan_in:5.2f} depth {found['case']['depth']:3} "
+              f"chance {found['chance']:.2f} learned {found['learned']}")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
