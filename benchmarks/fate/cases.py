@@ -14,6 +14,7 @@ from torch import nn
 import sparsefire as sf
 from sparsefire.errors import UserError
 from sparsefire.propagation import init, path_counts
+from sparsefire.wiring import LAYOUTS
 
 NORMS = {"none": None, "batch": nn.BatchNorm1d, "layer": nn.LayerNorm}
 INITIALISERS = ("he", "scaled", "in-degree", "signs", "typical", "orthogonal")
@@ -61,7 +62,7 @@ def build(case: Case) -> nn.Sequential:
     """Return the network of a case, masked and initialised."""
     parts: list[nn.Module] = []
     widths, norm = case.widths, NORMS[case.norm]
-    for inputs, outputs in itertools.pairwise(widths):
+    for inputs, outputs in itertools.pairwise(widths[:-1]):
         parts += [nn.Linear(inputs, outputs), *([norm(outputs)] if norm is not None else []), nn.ReLU()]
     net = nn.Sequential(*parts, nn.Linear(widths[-2], widths[-1]))
     sf.sparsify(net, case.density, "static", case.layout, rng=case.number)
@@ -99,9 +100,11 @@ def _scaled(net: nn.Module, number: int, *, by_density: bool) -> None:
 
 def connected(case: Case) -> bool:
     """Return whether the case can be made and two outputs at least can hear the inputs."""
+    if case.layout not in LAYOUTS:
+        raise ValueError(case.layout)
     try:
         found = path_counts(build(case))
-    except UserError:
+    except UserError:  # a density below what the layout needs; a signal that ends before the last layer
         return False
     return int(np.isfinite(found.forward[-1]).sum()) >= 2
 

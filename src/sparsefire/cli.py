@@ -1,4 +1,4 @@
-"""The command line: ``sparsefire fit``, ``predict``, ``report`` and ``cascade``."""
+"""The command line: ``sparsefire fit``, ``predict``, ``report``, ``diagnose`` and ``cascade``."""
 
 from __future__ import annotations
 
@@ -205,6 +205,31 @@ def cascade(
     except KeyboardInterrupt:
         sys.stderr.write("\nstopped; no file was left half written.\n")
         raise typer.Exit(130) from None
+
+
+@app.command()
+def diagnose(
+    model: Annotated[str, typer.Argument(help="mlp, a folder that fit wrote, or package.module:factory.")],
+    shape: Annotated[str | None, typer.Option(help="Shape of one row, comma separated: 784 or 1,28,28.")] = None,
+    outputs: Annotated[int | None, typer.Option(help="Outputs of the network.")] = None,
+    hidden: Annotated[str | None, typer.Option(help="mlp: widths of the hidden layers, comma separated.")] = None,
+    inputs: Annotated[Path | None, typer.Option(help=".npy file of prepared rows; normal numbers by default.")] = None,
+    density: Annotated[float | None, typer.Option(help="Mask the network first: share of weights kept.")] = None,
+    layout: Annotated[str | None, typer.Option(help="Density over layers: erk, balanced, critical, …")] = None,
+    init: Annotated[str | None, typer.Option(help="he, in-degree, signs, typical or typical-signs.")] = None,
+    redraws: Annotated[int, typer.Option(help="Redraws of the weights for the predicted ranges; 0 for none.")] = 32,
+    rng: Annotated[int, typer.Option(help="Number that decides all random choices.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="File for the whole table: .csv or .parquet.")] = None,
+) -> None:
+    """Tell before training whether a network can learn, and what to mend."""
+    from sparsefire.diagnose_command import DiagnoseRequest, run
+    from sparsefire.report.terminal import printable, use_colour
+
+    request = DiagnoseRequest(
+        model, shape=_numbers(shape, int, "shape"), outputs=outputs, hidden=_numbers(hidden, int, "hidden"),
+        inputs=inputs, density=density, layout=layout, init=init, redraws=redraws, rng=rng,
+    )  # fmt: skip
+    run(request, out, lambda text: typer.echo(printable(text, sys.stdout)), colour=use_colour(sys.stdout))
 
 
 def main() -> None:

@@ -97,11 +97,19 @@ def verdict(found: Sequence[Finding], chance: float) -> str:
     >>> verdict([], 0.98)
     'Likely to learn (98%): nothing stands in its way.'
     """
-    head = "Likely to learn" if chance >= 0.8 else "Unlikely to learn" if chance <= 0.2 else "May or may not learn"
-    head += f" ({chance:.0%})"
     if not found:
-        return f"{head}: nothing stands in its way."
-    return f"{head}: " + ". ".join(finding.text[:1].upper() + finding.text[1:] for finding in found) + "."
+        return f"{headline(chance)}: nothing stands in its way."
+    return f"{headline(chance)}: " + ". ".join(finding.text[:1].upper() + finding.text[1:] for finding in found) + "."
+
+
+def headline(chance: float) -> str:
+    """Return the chance in words.
+
+    >>> headline(0.04)
+    'Unlikely to learn (4%)'
+    """
+    words = "Likely to learn" if chance >= 0.8 else "Unlikely to learn" if chance <= 0.2 else "May or may not learn"
+    return f"{words} ({chance:.0%})"
 
 
 def _denser(row: dict[str, Any]) -> str:
@@ -120,7 +128,7 @@ def _cut(rows: Sequence[dict[str, Any]]) -> str:
 
 def _two_digits(value: float) -> str:
     digits = 1 - math.floor(math.log10(value))
-    return f"{math.ceil(value * 10**digits) / 10**digits:.{max(0, digits)}f}"
+    return f"{math.ceil(value * 10**digits - 1e-9) / 10**digits:.{max(0, digits)}f}".rstrip("0")
 
 
 def _power(value: float) -> str:

@@ -107,6 +107,10 @@ def build_page(verdict: Verdict, curves: curves_chart.Curves, network: Any | Non
         "groups": [groups.section(verdict, group) for group in verdict.get("groups") or ()],
         "size": _size(verdict, named),
         "candidates": _candidates(verdict),
+        "foretold": [
+            (one["candidate"], f"{one['chance']:.0%}", one["text"].partition(": ")[2])
+            for one in verdict.get("foretold") or ()
+        ],
         "wiring": _wiring(verdict, network),
         "curves": _curves(verdict, curves, beside),
         "errors": errors,

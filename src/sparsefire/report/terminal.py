@@ -107,6 +107,8 @@ def plan_block(plan: Mapping[str, Any], rows: Sequence[PlanRow], *, score: str, 
     power = (plan.get("planned_power") or {}).get("text")
     if power:
         lines += _hanging("  ", power[:1].upper() + power[1:] + ("" if power.endswith(".") else "."))
+    for one in plan.get("doomed") or ():
+        lines += _hanging("  ", f"warning: {one['candidate']}: {one['text']}")
     lines.append("  Ctrl-C is safe: finished runs are kept, the same command resumes.")
     return "\n".join(lines)
 

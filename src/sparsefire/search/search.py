@@ -22,6 +22,7 @@ from sparsefire.search import selection
 from sparsefire.search.candidates import BOOSTING, DENSE, LINEAR
 from sparsefire.search.evidence import Evidence, gather
 from sparsefire.search.folder import asked_for, check_folder, earlier_timing, write_settings
+from sparsefire.search.foretell import doomed
 from sparsefire.search.plan import (
     BUDGET_BY_EFFORT,
     PATIENCE,
@@ -117,6 +118,7 @@ def search(
     )
     seconds = round(time.perf_counter() - started, 1)
     timing = {"seconds": seconds, "runs": worker.done, "resumed": worker.resumed}
+    verdict["foretold"] = setup.foretold
     verdict["timing"] = (earlier_timing(folder) if worker.done == worker.resumed else None) or timing
     write_outcome(folder, evidence, verdict, handed)
     return verdict
@@ -159,6 +161,7 @@ def _plan_event(setup: Setup, workers: int) -> dict[str, Any]:
         "rows_development": len(setup.development),
         "rows_test": len(setup.test),
         "rates": plan.rates,
+        "doomed": doomed(setup.foretold),
     }
 
 

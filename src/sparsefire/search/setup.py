@@ -15,6 +15,7 @@ from sparsefire.data import Problem
 from sparsefire.errors import UserError
 from sparsefire.evaluate import macs
 from sparsefire.search.candidates import architecture, describe, narrow_networks, target_weights
+from sparsefire.search.foretell import foretell
 from sparsefire.search.plan import CONVOLUTION, Plan, Size, cut, make_plan, share_of_budget
 from sparsefire.search.request import Request
 from sparsefire.search.runs import Study, fold_rows, prepare, test_split
@@ -24,6 +25,8 @@ from sparsefire.statistics.power import planned_power
 from sparsefire.train import weight_count
 from sparsefire.train.loop import outputs_of, steps_of
 from sparsefire.train.networks import Factory, build
+
+ROWS = 64  # prepared to look at networks with
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Setup:
         size: of the problem, for the model of costs.
         given: names of the plan's fields that were asked for, which are never cut.
         narrow: density → weights of the narrow networks.
+        foretold: who can learn, before training (:func:`sparsefire.search.foretell.foretell`).
     """
 
     study: Study
@@ -44,6 +48,7 @@ class Setup:
     size: Size
     given: frozenset[str]
     narrow: dict[float, int]
+    foretold: list[dict[str, Any]]
 
     def weights(self, candidate: Any) -> int:
         """Return how many weights a candidate of a walk will have."""
@@ -64,7 +69,8 @@ def set_up(problem: Problem, request: Request, factory: Factory | nn.Module | No
     rng = randomness.entropy(request.rng)
     first = Study(problem, make_plan(request, Size(1, 1, 1, 1, 1), 1), {"kind": "mlp", "hidden": []}, rng, factory)
     development, test = test_split(first)
-    shape, outputs = _prepared_shape(problem, development)
+    sample, outputs = _prepared_sample(problem, development)
+    shape = sample.shape[1:]
     base = architecture(request.model, len(development), shape, request.hidden, request.rule)
     if base["kind"] == "factory" and factory is None:
         raise UserError(
@@ -87,7 +93,8 @@ def set_up(problem: Problem, request: Request, factory: Factory | nn.Module | No
     given = frozenset(name for name in ("rounds", "densities", "methods") if getattr(request, name) is not None)
     plan = cut(plan, share_of_budget(plan, size), given)
     _check_sparse(plan, network, size.rows)
-    return Setup(replace(study, plan=plan), development, test, size, given, narrow)
+    study = replace(study, plan=plan)
+    return Setup(study, development, test, size, given, narrow, foretell(study, sample, outputs))
 
 
 def _feasible(plan: Plan, network: nn.Module) -> float:
@@ -128,10 +135,10 @@ def power_text(problem: Problem, plan: Plan, rows: int) -> dict[str, Any]:
     }
 
 
-def _prepared_shape(problem: Problem, development: np.ndarray) -> tuple[tuple[int, ...], int]:
+def _prepared_sample(problem: Problem, development: np.ndarray) -> tuple[np.ndarray, int]:
     sample = development[: min(len(development), 20_000)]
-    shape = prepare(problem, sample).transform(problem.select(sample[:1])).shape[1:]
-    return shape, len(problem.classes) if problem.task == "classification" else 1
+    rows = prepare(problem, sample).transform(problem.select(sample[:ROWS]))
+    return rows, len(problem.classes) if problem.task == "classification" else 1
 
 
 def _try_network(network: nn.Module, shape: tuple[int, ...], outputs: int, *, own: bool) -> None:

@@ -95,6 +95,8 @@ def test_a_masked_network_is_nearer_to_isometry_than_by_in_degree() -> None:
     in_degree_(net, rng=0)
     before = gaps()
     assert approximate_isometry_(net, rng=0) is net
+    assert all(after < 0.7 * first for after, first in zip(gaps()[:2], before[:2], strict=True))
+    approximate_isometry_(net, steps=100, rng=0)
     assert all(after < 0.35 * first for after, first in zip(gaps()[:2], before[:2], strict=True))
     for name, layer in masks.layers(net).items():
         assert torch.equal(masks.masks(net)[name], kept[name])
@@ -117,8 +119,11 @@ def test_a_layer_without_mask_is_orthogonal_at_once_and_convolutions_are_flatten
 
 def test_steps_are_shared_out_by_a_budget() -> None:
     mask = random_mask(200, 200, 0.3)
-    few = nearest_isometry(mask, None, np.random.default_rng(0), budget=5 * 3.1 * 200**3)[1]
-    assert 2 <= len(few) <= 6
+    lengths = [
+        len(nearest_isometry(mask, None, np.random.default_rng(0), budget=steps * 4.6 * 200**3)[1]) - 1
+        for steps in (0.1, 1, 2, 1000)
+    ]
+    assert lengths == [1, 1, 2, 3]
     none = nearest_isometry(mask, 0, np.random.default_rng(0))[1]
     assert len(none) == 1
 

@@ -20,7 +20,7 @@ from sparsefire.propagation.init.walk import Layer, write_
 _BUDGET = 4e10  # multiply-adds for a network, if steps=None: two to three seconds on one core
 _SPARSE_COST = 100  # what one multiply-add costs in the sparse passes, counted in those of a matrix product
 _PASS_COST = 300  # what a step does to every entry of the Gram matrix besides the products
-_MOST_STEPS = 100
+_MOST_STEPS = 3
 
 
 @torch.no_grad()
@@ -39,11 +39,16 @@ def approximate_isometry_(
     orthogonal matrix at once, the minimum. A convolution is the matrix [out, in · kernel] of its flattened kernels,
     one per group.
 
+    This is an isometry of each layer without its ReLU, and with few weights per unit its minimum nears a signed
+    permutation: most of a unit's weight sits on one entry, and deep ReLU networks lose the signal like those of fan-in
+    1. A few steps take the gain and leave the weight spread out, hence the default. Where masks may be chosen,
+    :func:`~sparsefire.propagation.init.sparse_orthogonal_` is exact.
+
     Args:
         net: any network; the masks stay as they are.
-        steps: gradient steps of every masked layer, 0 or more. None shares a fixed budget of work out over the layers
-            by their numbers of weights: at most 100 steps, fewer for large layers (10⁷ weights in ten square layers of
-            density 0.05: about 10), at least 1.
+        steps: gradient steps of every masked layer, 0 or more; 100 come near the minimum. None: three, or two or one
+            where a layer is so large that they leave a fixed budget of work, shared out over layers by their numbers
+            of weights.
         gain: the singular values aimed at; √2 keeps the mean square through ReLU between layers of equal width.
         rng: see :func:`sparsefire.randomness.entropy`.
 
@@ -87,7 +92,7 @@ def nearest_isometry(
 
     Args:
         mask: bool [rows, columns].
-        steps: at most so many; None: as many as the budget allows, from 1 to 100.
+        steps: at most so many; None: as many as the budget allows, from 1 to 3.
         draws: for the start.
         budget: multiply-adds.
 

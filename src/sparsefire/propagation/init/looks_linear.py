@@ -64,7 +64,7 @@ def looks_linear_(net: nn.Module, *, submatrix: str = "gaussian", centre: bool =
         )
     found = writable(net)
     check_untied(found)
-    _check_chain(net, found)
+    check_chain(net, found)
     parts = [_support(layer, doubled, submatrix, centre) for layer, doubled in _doubled(found)]
     for (layer, doubled), kept, generator in zip(_doubled(found), parts, generators(rng, len(found)), strict=True):
         dtype = torch.float64 if layer.module.weight.dtype == torch.float64 else torch.float32
@@ -141,7 +141,7 @@ def mirrored_masks(net: nn.Module, *, rng: Any = None) -> dict[str, Tensor]:
     >>> net = looks_linear_(net, rng=0)
     """
     found = layers_of(net)
-    _check_chain(net, found)
+    check_chain(net, found)
     own = randomness.stream(rng, "mirrored masks").integers(2**63, size=len(found))
     return {
         layer.name: mirror(layer.mask, rows=rows, columns=columns, rng=int(one))
@@ -205,7 +205,7 @@ def _support(layer: Layer, doubled: tuple[bool, bool], submatrix: str, centre: b
     return first
 
 
-def _check_chain(net: nn.Module, found: list[Layer]) -> None:
+def check_chain(net: nn.Module, found: list[Layer]) -> None:
     before: Layer | None = None
     for layer, doubled in _doubled(found):
         if getattr(layer.module, "groups", 1) != 1:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from sparsefire import masks, randomness
 from sparsefire.errors import UserError
-from sparsefire.propagation.init.looks_linear import _check_chain
+from sparsefire.propagation.init.looks_linear import check_chain
 from sparsefire.propagation.init.rotations import one_each, rotate, semi_orthogonal
 from sparsefire.propagation.init.variance import check_untied, writable
 from sparsefire.propagation.init.walk import Layer, write_
@@ -194,7 +194,7 @@ def _plan(
     for layer in layers:
         check_plain(layer)
     if looks_linear:
-        _check_chain(net, layers)
+        check_chain(net, layers)
     entropies = randomness.stream(rng, "orthogonal weights").integers(2**63, size=len(layers))
     plan = []
     for i, layer in enumerate(layers):

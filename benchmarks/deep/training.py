@@ -1,0 +1,120 @@
+"""Train a sparse network: Adam, warm-up and half a cosine, gradients clipped at norm 1."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from deep.kernels import backward, forward
+from deep.sparse import Net
+from scipy.special import log_softmax, softmax
+
+CHUNK = 128
+
+Rows = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a network.
+
+    Attributes:
+        accuracy: at the last look.
+        best: at the best look.
+        loss: mean cross-entropy at the last look.
+        steps: made.
+    """
+
+    accuracy: float
+    best: float
+    loss: float
+    steps: int
+
+
+def train(
+    net: Net,
+    rows: Rows,
+    test: Rows,
+    *,
+    rate: float,
+    steps: int = 600,
+    batch: int = 64,
+    look: int | None = None,
+    enough: float = 1.0,
+    term: Callable[[Net], np.ndarray] | None = None,
+    every: int = 10,
+    rng: int = 0,
+) -> Outcome:
+    """Train in place and return how well the network does on the test rows.
+
+    Args:
+        net: its ``values`` are changed.
+        rows, test: inputs float32 [rows, inputs] and class codes; features come standardised.
+        rate: highest learning rate, reached after a twentieth of the steps.
+        steps, batch: of the training.
+        look: steps between looks at the test rows; None looks at the end alone.
+        enough: accuracy at a look at which training stops.
+        term: gradient [edges] of another term of the loss, taken anew every ``every`` steps.
+        rng: decides the batches.
+    """
+    x, y = np.ascontiguousarray(rows[0].T), rows[1]
+    order, values = np.random.default_rng(rng), net.values
+    mean, square, other = np.zeros_like(values), np.zeros_like(values), np.zeros_like(net.weights)
+    warm, best, found = max(1, steps // 20), 0.0, (0.0, 0.0)
+    a = net.new(batch)
+    for step in range(1, steps + 1):
+        pick = order.integers(len(y), size=batch)
+        a[: len(x)] = x[:, pick]
+        slope = gradient(net, a, y[pick])
+        if term is not None:
+            if step % every == 1 or every == 1:
+                other = np.nan_to_num(term(net), nan=0.0, posinf=0.0, neginf=0.0)
+            slope[: len(other)] += other
+        rise = step / warm if step <= warm else 0.5 * (1 + np.cos(np.pi * (step - warm) / (steps - warm)))
+        norm = float(np.sqrt(np.square(slope, dtype=np.float64).sum()))
+        slope = slope / np.float32(max(norm, 1.0)) if np.isfinite(norm) else np.zeros_like(slope)
+        mean += np.float32(0.1) * (slope - mean)
+        square += np.float32(0.001) * (slope * slope - square)
+        size = np.sqrt(square / np.float32(1 - 0.999**step)) + np.float32(1e-8)
+        values -= np.float32(rate * rise / (1 - 0.9**step)) * (mean / size)
+        if step == steps or (look is not None and step % look == 0):
+            found = score(net, test)
+            best = max(best, found[0])
+            if best >= enough:
+                break
+    return Outcome(*found[:1], best, found[1], step)
+
+
+def gradient(net: Net, a: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return the slope of the mean cross-entropy in all values, given inputs in the first units of ``a``."""
+    _run(net, a)
+    outputs, slope = net.widths[-1], np.empty_like(net.values)
+    g = np.zeros_like(a)
+    with np.errstate(all="ignore"):
+        p = softmax(a[-outputs:], axis=0)
+    p[y, np.arange(len(y))] -= 1
+    g[-outputs:] = p / len(y)
+    edges = len(net.source)
+    backward(net.widths[0], outputs, net.ends, net.source, net.weights, a, g, slope[:edges], slope[edges:])
+    return slope
+
+
+def score(net: Net, test: Rows) -> tuple[float, float]:
+    """Return accuracy and mean cross-entropy on test rows."""
+    x, y = test
+    right, loss = 0, 0.0
+    for start in range(0, len(y), CHUNK):
+        part, truth = x[start : start + CHUNK], y[start : start + CHUNK]
+        a = net.new(len(part))
+        a[: net.widths[0]] = part.T
+        _run(net, a)
+        out = a[-net.widths[-1] :]
+        right += int((out.argmax(0) == truth).sum())
+        with np.errstate(all="ignore"):
+            loss -= float(log_softmax(out.astype(np.float64), axis=0)[truth, np.arange(len(truth))].sum())
+    return right / len(y), loss / len(y)
+
+
+def _run(net: Net, a: np.ndarray) -> None:
+    forward(net.widths[0], net.widths[-1], net.ends, net.source, net.weights, net.biases, a)
