@@ -44,10 +44,10 @@ NEW = {
     "initialisers": ("he", "scaled", "in-degree", "signs", "typical"),
 }
 CURVES = (
-    Case("mnist", 80, 1, 6.0, "uniform", "he", "none", 11),
-    Case("mnist", 80, 1, 2.6, "uniform", "in-degree", "none", 12),
-    Case("mnist", 80, 1, 2.2, "uniform", "signs", "none", 13),
-    Case("mnist", 80, 1, 5.0, "uniform", "in-degree", "batch", 14),
+    Case("mnist", 80, 1, 6.0, "erk", "he", "none", 11),
+    Case("mnist", 80, 1, 2.6, "erk", "in-degree", "none", 12),
+    Case("mnist", 80, 1, 2.4, "erk", "signs", "none", 13),
+    Case("mnist", 80, 1, 5.0, "erk", "in-degree", "batch", 14),
 )
 
 

@@ -1,4 +1,4 @@
-"""Measure what the pages of this folder quote, and write it to measured.json (about three minutes on one core).
+"""Measure what the pages of this folder quote, and write it to measured.json (about six minutes on one core).
 
 Usage: OMP_NUM_THREADS=1 python docs/measure.py [NAME …]     (all of it, or what is named, such as airport_cascades)
 
@@ -26,10 +26,13 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 import sparsefire as sf
+from sparsefire import masks
 from sparsefire.cascades import IndependentCascade
 from sparsefire.cascades.shape import modes
+from sparsefire.propagation import diagnose, init, log_norm, norm_law, norm_moments
+from sparsefire.propagation.init.looks_linear import mirrored_masks
 from sparsefire.train import Training, build, outputs_of, train
-from sparsefire.wiring import from_frame
+from sparsefire.wiring import fixed_fan_in, from_frame
 
 HERE = Path(__file__).parent
 
@@ -133,7 +136,113 @@ def airport_cascades(source: str = "KEF", runs: int = 100_000) -> dict[str, Any]
     return {"units": wiring.units, "arcs": wiring.arcs, "source": source, "routes": routes_from, "laws": found}
 
 
-MEASURED = (learning_rates, forward_gradient_variance, estimator_scores, airport_cascades)
+def sparse_relu_networks(width: int = 1000, depth: int = 30, networks: int = 40) -> list[dict[str, Any]]:
+    """Return dead share and kurtosis by layer in simulated ReLU networks of one fan-in: mean, 5% and 95% of networks."""
+    found = []
+    for fan_in, weights in ((2, "normal"), (3, "normal"), (4, "normal"), (8, "normal"), (4, "sign")):
+        generator = np.random.default_rng(fan_in)
+        dead, fourth = np.empty((networks, depth)), np.empty((networks, depth))
+        for network in range(networks):
+            x = np.maximum(generator.standard_normal(width), 0.0)
+            for layer in range(depth):
+                matrix = fixed_fan_in((width, width), fan_in, rng=generator).to_scipy().T.tocsr()  # [out, in]
+                drawn = generator.standard_normal(matrix.nnz)
+                matrix.data = (2 / fan_in) ** 0.5 * (np.sign(drawn) if weights == "sign" else drawn)
+                h = matrix @ x
+                dead[network, layer] = (h == 0).mean()
+                fourth[network, layer] = (h**4).mean() / (h**2).mean() ** 2
+                x = np.maximum(h, 0.0) / np.sqrt((h**2).mean())  # the scale does not matter to either
+        found.append({"fan_in": fan_in, "weights": weights, "dead_share": _spread(dead), "kurtosis": _spread(fourth)})
+    return found
+
+
+def _spread(values: np.ndarray) -> dict[str, list[float]]:
+    named = {"mean": values.mean(0), "5%": np.quantile(values, 0.05, 0), "95%": np.quantile(values, 0.95, 0)}
+    return {name: row.round(5).tolist() for name, row in named.items()}
+
+
+def norm_by_depth(depth: int = 50) -> list[dict[str, Any]]:
+    """Return quantiles by layer of |x_l|²/|x_0|² of He-scaled ReLU networks, dense and sparse; their mean is 1."""
+    levels = (0.05, 0.25, 0.5, 0.75, 0.95)
+    table = norm_moments(width=100, depth=depth, quantiles=levels)
+    above = [1 - norm_law(100, layer).cdf(1.0) for layer in (20, depth)]
+    dense = {"width": 100, "fan_in": 100, "quantiles": {f"{q:g}": table[f"q{q:g}"].tolist() for q in levels}}
+    law = log_norm(5, depth, 500, runs=20_000, rng=0, method="population")
+    rows = np.exp(law.quantile(levels))
+    sparse = {"width": 500, "fan_in": 5, "quantiles": {f"{q:g}": r.tolist() for q, r in zip(levels, rows, strict=True)}}
+    shares = (1 - law.cdf(0.0))[[19, depth - 1]].tolist()
+    return [dense | {"above the mean at 20, 50": above}, sparse | {"above the mean at 20, 50": shares}]
+
+
+def deep_sparse_digits(splits: int = 3) -> list[dict[str, Any]]:
+    """Return the accuracy on held-out digits of sparse networks with 20 hidden layers, by rate."""
+    x, y = load_digits(return_X_y=True)
+    widths = [64, *[128] * 20, 10]
+    settings = (
+        (0.02, "erk", "he"), (0.02, "erk", "in-degree"), (0.02, "erk", "signs"), (0.055, "critical-signs", "signs"),
+        (0.071, "erk", "in-degree"), (0.071, "critical", "he"), (0.071, "critical", "typical"),
+    )  # fmt: skip
+    found = []
+    for density, layout, start in settings:
+        by_rate = {}
+        for rate in (3e-3, 1e-2):
+            by_rate[str(rate)] = []
+            for number in range(splits):
+                x_train, x_test, y_train, y_test = train_test_split(
+                    x, y, test_size=0.2, stratify=y, random_state=number
+                )
+                scale = StandardScaler().fit(x_train)
+                net = build({"kind": "mlp", "widths": widths}, rng=number)
+                how = Training("static", density, layout, rate=rate, epochs=12, init=start)
+                train(net, scale.transform(x_train).astype("float32"), y_train, how, task="classification", rng=number)
+                right = outputs_of(net, scale.transform(x_test).astype("float32")).argmax(axis=1) == y_test
+                by_rate[str(rate)].append(float(right.mean()))
+        found.append({"density": density, "layout": layout, "init": start, "scores": by_rate})
+    return found
+
+
+def initialisers(draws: int = 15) -> list[dict[str, Any]]:
+    """Return what 20 hidden layers of width 256 with fan-in 5 do under each initialiser: medians over draws."""
+    starts: dict[str, Any] = {
+        "He by width": lambda net, k: net,
+        "in_degree_": lambda net, k: init.in_degree_(net, rng=k),
+        "typical_": lambda net, k: init.typical_(net, rng=k),
+        "signs_": lambda net, k: init.signs_(net, rng=k),
+        "typical_, signs": lambda net, k: init.typical_(net, weights="sign", rng=k),
+        "looks_linear_": _mirrored,
+        "sparse_orthogonal_": lambda net, k: init.sparse_orthogonal_(net, structure="butterfly", rng=k),
+        "approximate_isometry_": lambda net, k: init.approximate_isometry_(net, rng=k),
+        "approximate_isometry_, 100 steps": lambda net, k: init.approximate_isometry_(net, steps=100, rng=k),
+    }
+    found = []
+    for name, start in starts.items():
+        rows = []
+        for number in range(draws):
+            net = build({"kind": "mlp", "widths": [256] * 21 + [10]}, rng=number)
+            sf.sparsify(net, 5 / 256, "static", "uniform", rng=number)
+            net = start(net, number).double()
+            x = torch.from_numpy(np.random.default_rng(number).standard_normal((64, 256)))
+            with torch.no_grad():
+                signal = (net[:-1](x).square().mean(1) / x.square().mean(1)).median()
+            d = diagnose(net, x, redraws=0)
+            last, values = d.layers.iloc[-2], d.singular_values
+            rows.append([float(signal), last["kurtosis"], last["dead_units"], (values > 1e-3 * values[0]).sum()])
+        low, middle, high = np.quantile(rows, [0.05, 0.5, 0.95], axis=0)
+        measures = ("signal", "kurtosis", "dead units", "directions of 10")
+        found.append({"init": name} | {m: [low[i], middle[i], high[i]] for i, m in enumerate(measures)})
+    return found
+
+
+def _mirrored(net: nn.Module, number: int) -> nn.Module:
+    for name, mask in mirrored_masks(net, rng=number).items():
+        masks.write_mask_(masks.layers(net)[name], mask)
+    return init.looks_linear_(net, rng=number)
+
+
+MEASURED = (
+    learning_rates, forward_gradient_variance, estimator_scores, airport_cascades, sparse_relu_networks, norm_by_depth,
+    deep_sparse_digits, initialisers,
+)  # fmt: skip
 
 
 def main(names: list[str]) -> None:

@@ -58,26 +58,17 @@ ARMS = (
     Arm("uniform, He by in-degree", "uniform", "in-degree", baseline=True),
     Arm("ERK, typical", "erk", "typical"),
     Arm("ERK, signs", "erk", "signs"),
-    Arm("ERK, typical signs", "erk", "typical-signs"),
     Arm("critical, He by in-degree", "critical", "in-degree"),
     Arm("critical, typical", "critical", "typical"),
     Arm("critical-signs, signs", "critical-signs", "signs"),
-    Arm("critical-signs, typical signs", "critical-signs", "typical-signs"),
     Arm("ERK, looks-linear Gaussian", "erk", "looks-linear"),
     Arm("ERK, orthogonal looks-linear (butterfly)", "erk", "butterfly"),
     Arm("ERK, orthogonal looks-linear (Givens)", "erk", "givens"),
-    Arm("critical-signs, orthogonal looks-linear (butterfly)", "critical-signs", "butterfly"),
     Arm("ERK, approximate isometry", "erk", "isometry"),
     Arm("ERK, He by in-degree, penalty minimised first", "erk", "penalised", ladder=False),
     Arm("ERK, He by in-degree, penalty in the loss", "erk", "in-degree", term=0.01, ladder=False),
-    Arm("ERK, signs, penalty in the loss", "erk", "signs", term=0.01, ladder=False),
 )
 BY_NAME = {arm.name: arm for arm in ARMS}
-
-
-def density_of(widths: list[int], net: Net) -> float:
-    """Return the share of weights that exist and are not zero."""
-    return float(np.count_nonzero(net.weights)) / sum(a * b for a, b in itertools.pairwise(widths))
 
 
 def build(arm: Arm, widths: list[int], density: float, number: int) -> Net:
@@ -143,8 +134,8 @@ def _looks_linear(net: nn.Module, number: int) -> None:
 
 def _penalised(net: nn.Module, number: int) -> None:
     init.in_degree_(net, rng=number)
-    optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
-    for _ in range(100):
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.02)
+    for _ in range(50):
         optimizer.zero_grad()
         penalty(net).backward()
         optimizer.step()
@@ -156,7 +147,6 @@ STARTS: dict[str, Callable[[nn.Module, int], object]] = {
     "in-degree": lambda net, number: init.in_degree_(net, rng=number),
     "signs": lambda net, number: init.signs_(net, rng=number),
     "typical": lambda net, number: init.typical_(net, rng=number),
-    "typical-signs": lambda net, number: init.typical_(net, weights="sign", rng=number),
     "looks-linear": _looks_linear,
     "butterfly": lambda net, number: init.sparse_orthogonal_(net, structure="butterfly", rng=number),
     "givens": lambda net, number: init.sparse_orthogonal_(net, structure="givens", rng=number),

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from deep.kernels import backward, forward
+from deep.kernels import adam, backward, forward
 from deep.sparse import Net
-from scipy.special import log_softmax, softmax
+from scipy.special import log_softmax
 
 CHUNK = 128
 
@@ -62,22 +62,17 @@ def train(
     order, values = np.random.default_rng(rng), net.values
     mean, square, other = np.zeros_like(values), np.zeros_like(values), np.zeros_like(net.weights)
     warm, best, found = max(1, steps // 20), 0.0, (0.0, 0.0)
-    a = net.new(batch)
+    a, g = net.new(batch), net.new(batch)
     for step in range(1, steps + 1):
         pick = order.integers(len(y), size=batch)
         a[: len(x)] = x[:, pick]
-        slope = gradient(net, a, y[pick])
+        slope = gradient(net, a, y[pick], g)
         if term is not None:
             if step % every == 1 or every == 1:
                 other = np.nan_to_num(term(net), nan=0.0, posinf=0.0, neginf=0.0)
             slope[: len(other)] += other
         rise = step / warm if step <= warm else 0.5 * (1 + np.cos(np.pi * (step - warm) / (steps - warm)))
-        norm = float(np.sqrt(np.square(slope, dtype=np.float64).sum()))
-        slope = slope / np.float32(max(norm, 1.0)) if np.isfinite(norm) else np.zeros_like(slope)
-        mean += np.float32(0.1) * (slope - mean)
-        square += np.float32(0.001) * (slope * slope - square)
-        size = np.sqrt(square / np.float32(1 - 0.999**step)) + np.float32(1e-8)
-        values -= np.float32(rate * rise / (1 - 0.9**step)) * (mean / size)
+        adam(values, slope, mean, square, rate * rise, step)
         if step == steps or (look is not None and step % look == 0):
             found = score(net, test)
             best = max(best, found[0])
@@ -86,16 +81,20 @@ def train(
     return Outcome(*found[:1], best, found[1], step)
 
 
-def gradient(net: Net, a: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return the slope of the mean cross-entropy in all values, given inputs in the first units of ``a``."""
+def gradient(net: Net, a: np.ndarray, y: np.ndarray, g: np.ndarray | None = None) -> np.ndarray:
+    """Return the slope of the mean cross-entropy in all values, given inputs in the first units of ``a``.
+
+    ``g``, of the shape of ``a``, is room to work in.
+    """
     _run(net, a)
-    outputs, slope = net.widths[-1], np.empty_like(net.values)
-    g = np.zeros_like(a)
+    outputs, slope, edges = net.widths[-1], np.empty_like(net.values), len(net.source)
+    g = np.empty_like(a) if g is None else g
+    g.fill(0)
     with np.errstate(all="ignore"):
-        p = softmax(a[-outputs:], axis=0)
+        p = np.exp(a[-outputs:] - a[-outputs:].max(0))
+        p /= p.sum(0)
     p[y, np.arange(len(y))] -= 1
-    g[-outputs:] = p / len(y)
-    edges = len(net.source)
+    g[-outputs:] = p / np.float32(len(y))
     backward(net.widths[0], outputs, net.ends, net.source, net.weights, a, g, slope[:edges], slope[edges:])
     return slope
 

@@ -10,7 +10,7 @@ import pandas as pd
 from sklearn.datasets import load_digits
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
-SHAPES = {"digits": (64, 10), "adult": (107, 2), "mnist": (784, 10), "fashion": (784, 10)}
+SHAPES = {"digits": (64, 10), "adult": (107, 2), "mnist": (784, 10), "mnist10k": (784, 10), "fashion": (784, 10)}
 
 Data = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
@@ -26,10 +26,10 @@ def load(name: str) -> Data:
     if name == "digits":
         x, y = load_digits(return_X_y=True)
         split = 1000
-    elif name == "mnist":
-        stored = np.load(SHARED / "mnist" / "mnist.npz")
-        x = np.concatenate([stored["x_train"][:5000], stored["x_test"][:2000]]).reshape(7000, -1)
-        y, split = np.concatenate([stored["y_train"][:5000], stored["y_test"][:2000]]), 5000
+    elif name in ("mnist", "mnist10k"):
+        stored, split = np.load(SHARED / "mnist" / "mnist.npz"), 5000 if name == "mnist" else 10_000
+        x = np.concatenate([stored["x_train"][:split], stored["x_test"][:2000]]).reshape(split + 2000, -1)
+        y = np.concatenate([stored["y_train"][:split], stored["y_test"][:2000]])
     elif name == "fashion":
         stored = np.load(SHARED / "fashion_mnist_sprite" / "fashion_mnist_sprite.npz")
         x, y, split = stored["x"].reshape(900, -1), stored["y"], 600
@@ -38,7 +38,7 @@ def load(name: str) -> Data:
         split = 8000
     else:
         raise ValueError(name)
-    order = np.random.default_rng(0).permutation(len(y)) if name != "mnist" else np.arange(len(y))
+    order = np.random.default_rng(0).permutation(len(y)) if not name.startswith("mnist") else np.arange(len(y))
     x, y = x[order].astype(np.float64), np.asarray(y)[order].astype(np.int64)
     mean, spread = x[:split].mean(0), x[:split].std(0)
     x = ((x - mean) / np.where(spread > 0, spread, 1)).clip(-5, 5).astype(np.float32)

@@ -1,16 +1,17 @@
 """The chance that a network learns anything, told from one pass before training.
 
-Three things stop a network from learning, and one pass shows them (:mod:`~sparsefire.propagation.trace`):
+Four things stop a network from learning, and one pass shows them (:mod:`~sparsefire.propagation.trace`):
 
     silence       log10 of the smallest norm of the gradient of a layer: below the optimizer's own ε no layer moves
     chaos         log10 of the gradient of the first layer over that of the last: what norm layers keep in size on the
                   way up grows exponentially on the way down
     sameness      log10 of the share of the last hidden signal that differs between inputs
-    outputs       how many outputs depend on the input at all
+    bottleneck    fewest units of a layer that still tell inputs apart
 
-The chance is a logistic function of them, each bent where it stops to matter:
+The chance is a logistic function of them, each cut where it stops to matter, and 0 if no output depends on the input:
 
-    logit p = b + w · (min(silence, s0), max(chaos, c0), min(sameness, 0), min(outputs, 10) / 10)
+    logit p = b + w · (silence + 3, chaos − 1, sameness, log2 bottleneck)
+    silence in [−12, −3], chaos in [1, 7], sameness in [−5, 0], bottleneck in [1, 32]
 
 with b and w fitted once by maximum likelihood, on networks and data that no test of it uses
 (``benchmarks/trainability.py``; the guide page shows how well it holds). "Learns" means there: within 200 steps of
@@ -24,15 +25,16 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from torch import Tensor
 
 from sparsefire.propagation.trace import Trace
 
-INTERCEPT = 3.02
-WEIGHTS = (1.09, -2.35, 0.78, 0.90)
-SILENCE = (-9.0, -3.0)
+INTERCEPT = -0.959
+WEIGHTS = (0.752, -1.261, 0.095, 0.897)
+SILENCE = (-12.0, -3.0)
 CHAOS = (1.0, 7.0)
 SAMENESS = (-5.0, 0.0)
-OUTPUTS = 10
+BOTTLENECK = (1, 32)
 
 
 @dataclass(frozen=True)
@@ -41,12 +43,14 @@ class Signs:
 
     Attributes:
         silence, chaos, sameness: log10 of gradients and of a share; −∞ where there is nothing.
+        bottleneck: units, of the layer that has fewest, whose signal differs between inputs.
         outputs: that depend on the input.
     """
 
     silence: float
     chaos: float
     sameness: float
+    bottleneck: int
     outputs: int
 
     def features(self) -> np.ndarray:
@@ -56,7 +60,7 @@ class Signs:
                 min(max(self.silence, SILENCE[0]), SILENCE[1]) - SILENCE[1],
                 min(max(self.chaos, CHAOS[0]), CHAOS[1]) - CHAOS[0],
                 min(max(self.sameness, SAMENESS[0]), SAMENESS[1]),
-                min(self.outputs, OUTPUTS) / OUTPUTS,
+                math.log2(min(max(self.bottleneck, BOTTLENECK[0]), BOTTLENECK[1])),
             ]
         )
 
@@ -73,26 +77,33 @@ def signs_of(found: Trace) -> Signs:
     last = found.passages[-1].received.flatten(1)
     moving = last - last.mean(0)
     total = float(last.square().sum())
-    varies = (found.output - found.output[0]).abs().amax(0) > 0
+    varies = _varying(found.output)
+    hidden = [_varying(passage.received) for passage in found.passages[1:]]
     return Signs(
         silence=_log10(min(slopes)),
         chaos=_log10(slopes[0]) - _log10(slopes[-1]) if slopes[0] > 0 and slopes[-1] > 0 else 0.0,
         sameness=_log10(float(moving.square().sum()) / total) if total > 0 else -math.inf,
-        outputs=int(varies.sum()),
+        bottleneck=min(hidden, default=BOTTLENECK[1]) if varies else 0,
+        outputs=varies,
     )
 
 
 def chance(signs: Signs) -> float:
     """Return the chance that the network learns, 0 if no output depends on the input.
 
-    >>> chance(Signs(silence=-0.5, chaos=0.1, sameness=-0.5, outputs=10)) > 0.9
+    >>> chance(Signs(silence=-0.5, chaos=0.1, sameness=-0.5, bottleneck=50, outputs=10)) > 0.9
     True
-    >>> chance(Signs(silence=-300.0, chaos=0.0, sameness=-0.5, outputs=0))
+    >>> chance(Signs(silence=-300.0, chaos=0.0, sameness=-0.5, bottleneck=0, outputs=0))
     0.0
     """
     if signs.outputs == 0:
         return 0.0
     return float(1 / (1 + math.exp(-(INTERCEPT + float(np.dot(WEIGHTS, signs.features()))))))
+
+
+def _varying(signal: Tensor) -> int:
+    """Return how many units [rows, units, ...] do not give the same for all rows."""
+    return int((signal != signal[0]).any(0).reshape(signal.shape[1], -1).any(1).sum())
 
 
 def _log10(value: float) -> float:

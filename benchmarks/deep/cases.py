@@ -1,0 +1,153 @@
+"""What is trained: accuracy at one depth, and the largest depth that still trains; each piece gives one record."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from deep.arms import BY_NAME, build, slope_of_penalty
+from deep.sparse import Net
+from deep.training import Outcome, Rows, train
+from fate.data import load, shape_of
+
+from sparsefire.errors import UserError
+
+WIDTH = 256
+STEPS = 600
+BATCH = 64
+RATES = (3e-3, 1e-2, 3e-2)
+LADDER_RATES = (1e-2, 3e-3, 1e-3)
+DEPTHS = (5, 7, 10, 14, 20, 28, 40, 57, 80, 113, 160, 226, 320)
+BAR = 0.5
+TUNING = (101, 102)
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Accuracy of one arm in one place.
+
+    Attributes:
+        arm: name in :mod:`deep.arms`.
+        data: name of a data set of :mod:`fate.data`.
+        depth: hidden layers of ``WIDTH`` units.
+        density: share of weights that exist.
+        units: of each hidden layer that have any weights; the others stand idle.
+        replicates: networks, numbered from 1, at the best rate.
+        steps: of each training.
+    """
+
+    arm: str
+    data: str
+    depth: int
+    density: float
+    units: int = WIDTH
+    replicates: int = 10
+    steps: int = STEPS
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """The largest depth at which one arm trains, with ``replicates`` networks at each depth and rate."""
+
+    arm: str
+    data: str
+    density: float
+    depths: tuple[int, ...] = DEPTHS
+    replicates: int = 5
+    steps: int = STEPS
+
+
+def run(case: Accuracy | Ladder) -> dict[str, Any]:
+    """Return the record of a case; ``missing`` says why where an arm has no such network."""
+    began = time.process_time()
+    found = accuracy(case) if isinstance(case, Accuracy) else climb(case)
+    return {"case": asdict(case), **found, "seconds": round(time.process_time() - began, 1)}
+
+
+def network(arm: str, data: str, depth: int, density: float, number: int, units: int = WIDTH) -> Net:
+    """Return a network of ``density`` times the weights of a dense one of width ``WIDTH``, on ``units`` units a layer.
+
+    Raises:
+        UserError: the arm has no such network.
+    """
+    (inputs, outputs), hidden = shape_of(data), [units] * depth
+    count = density * _size([inputs, *[WIDTH] * depth, outputs])
+    widths = [inputs, *hidden, outputs]
+    return build(BY_NAME[arm], widths, count / _size(widths), number)
+
+
+def accuracy(case: Accuracy) -> dict[str, Any]:
+    """Choose the rate on a fifth of the training rows with networks of their own, then train fresh ones at it."""
+    x, y, test, truth = load(case.data)
+    split = len(y) * 4 // 5
+    inner, outer = ((x[:split], y[:split]), (x[split:], y[split:])), ((x, y), (test, truth))
+    try:
+        tuned = {rate: [_train(case, n, rate, inner)[0].accuracy for n in TUNING] for rate in RATES}
+    except UserError as error:
+        return {"missing": str(error)}
+    rate = max(RATES, key=lambda one: float(np.mean(tuned[one])))
+    runs = [_train(case, number, rate, outer) for number in range(1, case.replicates + 1)]
+    return {
+        "rate": rate,
+        "tuned": {str(one): values for one, values in tuned.items()},
+        "accuracy": [outcome.accuracy for outcome, _ in runs],
+        "loss": [outcome.loss for outcome, _ in runs],
+        "weights": [weights for _, weights in runs],
+    }
+
+
+def climb(case: Ladder) -> dict[str, Any]:
+    """Go up in depth until two depths in a row fail.
+
+    A network trains if some look, every 50 steps, finds ``BAR`` of the test rows right. A depth counts if more than
+    half of its networks train at one of the rates; what is settled is not run.
+    """
+    x, y, test, truth = load(case.data)
+    rates, steps_up, failed, largest = list(LADDER_RATES), [], 0, 0
+    for depth in case.depths:
+        tried, passed = {}, False
+        for rate in list(rates):
+            bests: list[float] = []
+            missing = ""
+            for number in range(1, case.replicates + 1):
+                try:
+                    net = network(case.arm, case.data, depth, case.density, number)
+                except UserError as error:
+                    missing = str(error)
+                    break
+                arm = BY_NAME[case.arm]
+                outcome = train(
+                    net, (x, y), (test, truth), rate=rate, steps=case.steps, batch=BATCH, look=50, enough=BAR,
+                    term=slope_of_penalty(arm.term) if arm.term else None, rng=number,
+                )  # fmt: skip
+                bests.append(outcome.best)
+                good = sum(best >= BAR for best in bests)
+                if 2 * good > case.replicates or 2 * (len(bests) - good) > case.replicates:
+                    break
+            tried[str(rate)] = missing or bests
+            passed = not missing and 2 * sum(best >= BAR for best in bests) > case.replicates
+            if passed or missing:
+                rates = [rate, *[other for other in rates if other != rate]]
+                break
+        steps_up.append({"depth": depth, "trains": passed, "tried": tried})
+        failed, largest = (0, depth) if passed else (failed + 1, largest)
+        if failed == 2:
+            break
+    return {"largest": largest, "top": largest == case.depths[-1], "depths": steps_up}
+
+
+def _train(case: Accuracy, number: int, rate: float, rows: tuple[Rows, Rows]) -> tuple[Outcome, int]:
+    net = network(case.arm, case.data, case.depth, case.density, number, case.units)
+    weights = int(np.count_nonzero(net.weights))
+    term = BY_NAME[case.arm].term
+    outcome = train(
+        net, *rows, rate=rate, steps=case.steps, batch=BATCH, term=slope_of_penalty(term) if term else None, rng=number
+    )
+    return outcome, weights
+
+
+def _size(widths: list[int]) -> int:
+    return sum(a * b for a, b in itertools.pairwise(widths))

@@ -1,0 +1,119 @@
+"""Do critical layouts, initialisers and penalties help deep sparse ReLU networks without norm layers to train?
+
+    python benchmarks/deep_sparse.py                # all cases; kill it at any moment, repeat the command to resume
+    python benchmarks/deep_sparse.py --quick        # a few small cases, at most a minute, nothing kept
+    python benchmarks/deep_sparse.py --table        # only write the page from what is finished
+
+Finished cases lie in benchmarks/results/deep_sparse/*.jsonl, the page is docs/deep_sparse.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from deep import page
+from deep.arms import ARMS
+from deep.cases import Accuracy, Ladder, run
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results" / "deep_sparse"
+PAGE = HERE.parent / "docs" / "deep_sparse.md"
+DENSITIES = (0.05, 0.02, 0.01)
+
+
+def everything() -> list[Accuracy | Ladder]:
+    """Return all cases, the longest first."""
+    ladders = [Ladder(arm.name, "mnist10k", density) for density in DENSITIES for arm in ARMS if arm.ladder]
+    places = [
+        *[(data, 20, density, 256) for data in ("mnist10k", "adult", "digits") for density in (0.02, 0.01)],
+        *[("mnist10k", 20, 0.005, units) for units in (256, 128, 64)],
+        ("mnist10k", 40, 0.02, 256),
+    ]
+    return [*ladders, *[Accuracy(arm.name, *place) for place in places for arm in ARMS]]
+
+
+def few() -> list[Accuracy | Ladder]:
+    """Return a few cases for a minute."""
+    names = ("ERK, He", "ERK, He by in-degree", "ERK, signs", "ERK, orthogonal looks-linear (butterfly)")
+    return [
+        *[Accuracy(name, "digits", 20, 0.02, replicates=3, steps=200) for name in names],
+        *[Ladder(name, "digits", 0.02, (5, 10, 20), 3, 200) for name in names],
+    ]
+
+
+def key(case: dict[str, Any]) -> str:
+    """Return what tells cases apart."""
+    return json.dumps(case, sort_keys=True)
+
+
+def stored(path: Path) -> list[dict[str, Any]]:
+    """Return what is finished."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def work(cases: list[Accuracy | Ladder], workers: int, path: Path | None) -> list[dict[str, Any]]:
+    """Run what is not stored yet, and return the records of all cases."""
+    found = {key(record["case"]): record for record in (stored(path) if path else [])}
+    todo = [case for case in cases if key(json.loads(json.dumps(asdict(case)))) not in found]
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    began, shown = time.monotonic(), 0.0
+    with ProcessPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        waiting = [pool.submit(run, case) for case in todo]
+        for done, future in enumerate(as_completed(waiting), start=1):
+            record = json.loads(json.dumps(future.result()))
+            found[key(record["case"])] = record
+            if path:
+                with path.open("a") as out:
+                    out.write(json.dumps(record) + "\n")
+            now = time.monotonic()
+            if now - shown > 10 or done == len(todo):
+                shown, left = now, (now - began) / done * (len(todo) - done)
+                print(
+                    f"{done:>4} of {len(todo)} · {(now - began) / 60:.1f} min · about {left / 60:.0f} min left · "
+                    f"{record['case']['arm']}",
+                    file=sys.stderr,
+                    flush=True,
+                )
+    asked = {key(json.loads(json.dumps(asdict(case)))) for case in cases}
+    return [record for name, record in found.items() if name in asked]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run, tabulate, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a few cases, at most a minute, no page is written")
+    parser.add_argument("--json", action="store_true", help="print a list of records")
+    parser.add_argument("--workers", type=int, default=2, help="processes, one thread each (default 2)")
+    parser.add_argument("--table", action="store_true", help="run nothing, write the page from what is finished")
+    options = parser.parse_args(arguments)
+    if options.workers < 1:
+        parser.error("--workers must be at least 1")
+    store = RESULTS / "cases.jsonl"
+    if options.quick:
+        records = work(few(), options.workers, None)
+    elif options.table:
+        records = stored(store)
+    else:
+        try:
+            records = work(everything(), options.workers, store)
+        except KeyboardInterrupt:
+            print("stopped; finished cases are kept, the same command resumes", file=sys.stderr)
+            return 130
+    text = page.markdown(records)
+    if not options.quick:
+        PAGE.write_text(text, encoding="utf-8")
+    print(json.dumps(page.records(records), indent=1, ensure_ascii=False) if options.json else text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
