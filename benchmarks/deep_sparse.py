@@ -21,23 +21,31 @@ from typing import Any
 import torch
 from deep import page
 from deep.arms import ARMS
-from deep.cases import Accuracy, Ladder, run
+from deep.cases import WIDTH, Accuracy, Ladder, run
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "deep_sparse"
 PAGE = HERE.parent / "docs" / "deep_sparse.md"
-DENSITIES = (0.05, 0.02, 0.01)
 
 
 def everything() -> list[Accuracy | Ladder]:
-    """Return all cases, the longest first."""
-    ladders = [Ladder(arm.name, "mnist10k", density) for density in DENSITIES for arm in ARMS if arm.ladder]
-    places = [
-        *[(data, 20, density, 256) for data in ("mnist10k", "adult", "digits") for density in (0.02, 0.01)],
-        *[("mnist10k", 20, 0.005, units) for units in (256, 128, 64)],
-        ("mnist10k", 40, 0.02, 256),
+    """Return all cases."""
+    ladders = {d: [Ladder(arm.name, "mnist10k", d) for arm in ARMS if arm.ladder] for d in (0.01, 0.02, 0.05)}
+    return [
+        *_accuracies("mnist10k", 20, 0.01),
+        *_accuracies("mnist10k", 20, 0.02),
+        *ladders[0.02],
+        *ladders[0.01],
+        *[case for data in ("digits", "adult") for density in (0.01, 0.02) for case in _accuracies(data, 20, density)],
+        *[case for units in (64, 128, WIDTH) for case in _accuracies("mnist10k", 20, 0.005, units)],
+        *ladders[0.05],
+        *_accuracies("mnist10k", 40, 0.02),
     ]
-    return [*ladders, *[Accuracy(arm.name, *place) for place in places for arm in ARMS]]
+
+
+def _accuracies(data: str, depth: int, density: float, units: int = WIDTH) -> list[Accuracy | Ladder]:
+    costly = depth == 20 and density >= 0.01  # the penalty takes longer than the training
+    return [Accuracy(arm.name, data, depth, density, units) for arm in ARMS if costly or arm.ladder]
 
 
 def few() -> list[Accuracy | Ladder]:

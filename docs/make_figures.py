@@ -22,6 +22,7 @@ import numpy as np
 from markupsafe import Markup
 
 from sparsefire.cascades import SizeDistribution
+from sparsefire.propagation import dead_share, kurtosis
 from sparsefire.report import cascade_chart, curves_chart, errors_chart, intervals_chart, size_chart, svg, wiring_chart
 from sparsefire.report.run_folder import load_network, read_curves, read_verdict
 from sparsefire.sparsity import list_methods
@@ -35,13 +36,14 @@ PAGE = 860.0
 
 @dataclass(frozen=True)
 class Line:
-    """One named series: points (x, y, low, high), a colour class, and whether dots or a plain line are drawn."""
+    """One named series: points (x, y, low, high), a colour class, and whether dots and a line are drawn."""
 
     name: str
     points: Sequence[tuple[float, float, float, float]]
     colour: str
     shape: str = "circle"
     dots: bool = True
+    joined: bool = True
 
 
 def style() -> Markup:
@@ -80,15 +82,17 @@ def chart(
     label: str,
     show_x: Callable[[float], str],
     show_y: Callable[[float], str],
+    log_x: bool = True,
     log_y: bool = False,
     height: float = 300.0,
 ) -> Markup:
-    """Return a line chart with a logarithmic x axis, whiskers, and names at the right end of the lines."""
+    """Return a line chart with whiskers, and names at the right end of the lines."""
     left, top, right, bottom = 52.0, 26.0, PAGE - 190.0, height - 44.0
 
     def x(value: float) -> float:
-        low, high = math.log(x_ticks[0]), math.log(x_ticks[-1])
-        return left + 14 + (math.log(value) - low) / (high - low) * (right - left - 28)
+        scale = math.log if log_x else float
+        low, high = scale(x_ticks[0]), scale(x_ticks[-1])
+        return left + 14 + (scale(value) - low) / (high - low) * (right - left - 28)
 
     def y(value: float) -> float:
         scale = math.log if log_y else float
@@ -105,7 +109,8 @@ def chart(
     ends = _apart([(y(line.points[-1][1]), line) for line in lines])
     for at, line in ends:
         dash = " dash" if line.shape == "square" else ""
-        parts.append(svg.path([(x(p[0]), y(p[1])) for p in line.points], f"bar thin{dash} {line.colour}"))
+        if line.joined:
+            parts.append(svg.path([(x(p[0]), y(p[1])) for p in line.points], f"bar thin{dash} {line.colour}"))
         for px, py, low, high in line.points if line.dots else ():
             parts.append(svg.line(x(px), y(low), x(px), y(high), f"bar whisker {line.colour}"))
             parts.append(svg.mark(x(px), y(py), line.shape, f"filled {line.colour}", size=4))
@@ -115,10 +120,13 @@ def chart(
 
 
 def _apart(spots: list[tuple[float, Line]], room: float = 16.0) -> list[tuple[float, Line]]:
-    """Move labels apart that would overlap."""
+    """Move labels apart that would overlap; lines without a name need no room."""
     placed: list[tuple[float, Line]] = []
+    last = -math.inf
     for at, line in sorted(spots, key=lambda spot: spot[0]):
-        placed.append((max(at, placed[-1][0] + room) if placed else at, line))
+        if line.name:
+            at = last = max(at, last + room)
+        placed.append((at, line))
     return placed
 
 
@@ -285,6 +293,90 @@ def layouts(density: float = 0.05) -> Markup:
     )  # fmt: skip
 
 
+LAYERS = (1, 2, 3, 4, 6, 8, 10, 13, 16, 20, 25, 30)
+
+
+def _law_and_networks(
+    law: np.ndarray, measured: dict[str, list[float]], name: str, colour: str, shape: str
+) -> list[Line]:
+    """Return a law by layer as a line, and simulated networks as dots with whiskers."""
+    layers = [layer for layer in LAYERS if layer <= len(law)]
+    seen = [(layer, *(measured[key][layer - 1] for key in ("mean", "5%", "95%"))) for layer in layers]
+    points = [(layer, value, value, value) for layer, value in enumerate(law.tolist(), start=1)]
+    return [Line("", seen, colour, shape, joined=False), Line(name, points, colour, dots=False)]
+
+
+def dead_units(measured: Sequence[dict[str, Any]], depth: int = 30) -> Markup:
+    """Draw the share of units that no signal reaches, by depth and fan-in."""
+    looks = {2: ("warm", "square"), 3: ("ink", "circle"), 4: ("blue", "diamond")}
+    rows = {row["fan_in"]: row for row in measured if row["weights"] == "normal"}
+    lines = []
+    for fan_in, look in looks.items():
+        lines += _law_and_networks(dead_share(fan_in, depth), rows[fan_in]["dead_share"], f"fan-in {fan_in}", *look)
+    return chart(
+        lines, x_ticks=(1, 5, 10, 15, 20, 25, 30), y_ticks=(0.0, 0.25, 0.5, 0.75, 1.0), x_title="layer",
+        y_title="units that no signal reaches; lines: the law, marks: 40 networks of width 1,000, whiskers: 5 to 95%",
+        label="With a fan-in of 2 nearly all units die with depth, with 3 a quarter, with 4 one in eleven",
+        show_x=lambda v: f"{v:g}", show_y=lambda v: f"{100 * v:.0f}%", log_x=False,
+    )  # fmt: skip
+
+
+def kurtosis_by_layer(measured: Sequence[dict[str, Any]], depth: int = 20) -> Markup:
+    """Draw the kurtosis of pre-activations by depth, normal weights and signs."""
+    looks = {
+        (4, "normal"): ("fan-in 4, normal", "warm", "square"),
+        (8, "normal"): ("fan-in 8, normal", "ink", "circle"),
+        (4, "sign"): ("fan-in 4, signs", "blue", "diamond"),
+    }
+    rows = {(row["fan_in"], row["weights"]): row["kurtosis"] for row in measured}
+    lines = []
+    for (fan_in, weights), look in looks.items():
+        lines += _law_and_networks(kurtosis(fan_in, depth, weights), rows[fan_in, weights], *look)
+    return chart(
+        lines, x_ticks=(1, 5, 10, 15, 20), y_ticks=(1, 10, 100, 1_000, 10_000, 100_000), x_title="layer",
+        y_title="kurtosis of what enters the ReLUs (log scale); lines: the law, marks: means of 40 networks of width "
+        "1,000", label="With fan-in 4 the kurtosis of normal weights explodes, that of signs stays at 4.5",
+        show_x=lambda v: f"{v:g}", show_y=lambda v: f"{v:,.0f}", log_x=False, log_y=True,
+    )  # fmt: skip
+
+
+def typical_signal(measured: Sequence[dict[str, Any]]) -> Markup:
+    """Draw quantiles of |x_l|² by depth, dense and sparse, below a mean that stays where it was."""
+    height, top, wide = 320.0, 52.0, 330.0
+    bottom = height - 44.0
+    low, high = 0.007, 10.0
+
+    def y(value: float) -> float:
+        return bottom - math.log(value / low) / math.log(high / low) * (bottom - top)
+
+    title = "|x|² of a layer over that of the input (log scale); bands: 5 to 95%, 25 to 75% of He-scaled ReLU networks"
+    parts = [svg.text(0, 10, title, "soft")]
+    titles = ("dense, width 100", "sparse, width 500, fan-in 5")
+    for row, title, left in zip(measured, titles, (52.0, 452.0), strict=True):
+        rows, depth = row["quantiles"], len(row["quantiles"]["0.5"])
+
+        def x(layer: float, left: float = left, depth: int = depth) -> float:
+            return left + (layer - 1) / (depth - 1) * wide
+
+        for value in (0.01, 0.1, 1.0, 10.0):
+            parts += [svg.line(left, y(value), left + wide, y(value), "hair")]
+            parts += [svg.text(left - 8, y(value) + 4, f"{value:g}", "soft", anchor="end")]
+        for layer in (1, 10, 20, 30, 40, 50):
+            parts.append(svg.text(x(layer), bottom + 18, f"{layer}", "soft", anchor="middle"))
+        parts.append(svg.text(left + wide / 2, height - 4, "layer", "soft", anchor="middle"))
+        parts.append(svg.text(left, top - 10, title, "strong"))
+        lines = {name: [(x(at), y(v)) for at, v in enumerate(values, start=1)] for name, values in rows.items()}
+        for outer, inner in (("0.95", "0.05"), ("0.75", "0.25")):
+            parts.append(svg.path([*lines[outer], *lines[inner][::-1]], "band"))
+        median = lines["0.5"]
+        parts.append(svg.path(median, "bar blue"))
+        parts.append(svg.line(left, y(1.0), left + wide, y(1.0), "bar thin dash warm"))
+        parts.append(svg.text(left + wide - 4, y(1.0) - 6, "mean", "warm-text", anchor="end"))
+        parts.append(svg.text(x(38), median[37][1] - 8, "median", "blue-text", anchor="middle"))
+    label = "The mean of |x|² stays at 1 while the median shrinks with depth and the law widens"
+    return svg.picture(parts, width=PAGE, height=height, label=label)
+
+
 def write_methods_table() -> None:
     """Write the table of methods into the page on sparse training."""
     page = HERE / "sparse-training.md"
@@ -312,6 +404,9 @@ def main(arguments: Sequence[str]) -> int:
     save("estimators", estimators(measured["estimator_scores"]))
     save("layouts", layouts())
     save("cascade-bimodal", cascade_bimodal(measured["airport_cascades"]))
+    save("dead-units", dead_units(measured["sparse_relu_networks"]))
+    save("typical-signal", typical_signal(measured["norm_by_depth"]))
+    save("kurtosis", kurtosis_by_layer(measured["sparse_relu_networks"]))
     return 0
 
 

@@ -16,12 +16,13 @@ from fate.data import load, shape_of
 from sparsefire.errors import UserError
 
 WIDTH = 256
-STEPS = 600
+STEPS = 400
 BATCH = 64
-RATES = (3e-3, 1e-2, 3e-2)
-LADDER_RATES = (1e-2, 3e-3, 1e-3)
+RATES = (3e-3, 1e-2, 3e-2, 6e-2)
+LADDER_RATES = (1e-2, 3e-3, 3e-2, 1e-3)
 DEPTHS = (5, 7, 10, 14, 20, 28, 40, 57, 80, 113, 160, 226, 320)
 BAR = 0.5
+LEAST = 0.2
 TUNING = (101, 102)
 
 
@@ -56,7 +57,7 @@ class Ladder:
     data: str
     density: float
     depths: tuple[int, ...] = DEPTHS
-    replicates: int = 5
+    replicates: int = 3
     steps: int = STEPS
 
 
@@ -102,8 +103,9 @@ def accuracy(case: Accuracy) -> dict[str, Any]:
 def climb(case: Ladder) -> dict[str, Any]:
     """Go up in depth until two depths in a row fail.
 
-    A network trains if some look, every 50 steps, finds ``BAR`` of the test rows right. A depth counts if more than
-    half of its networks train at one of the rates; what is settled is not run.
+    A network trains if some look, every 50 steps, finds ``BAR`` of the test rows right; one that has not found
+    ``LEAST`` by half of the steps is given up. A depth counts if more than half of its networks train at one of the
+    rates; what is settled is not run.
     """
     x, y, test, truth = load(case.data)
     rates, steps_up, failed, largest = list(LADDER_RATES), [], 0, 0
@@ -120,7 +122,7 @@ def climb(case: Ladder) -> dict[str, Any]:
                     break
                 arm = BY_NAME[case.arm]
                 outcome = train(
-                    net, (x, y), (test, truth), rate=rate, steps=case.steps, batch=BATCH, look=50, enough=BAR,
+                    net, (x, y), (test, truth), rate=rate, steps=case.steps, batch=BATCH, look=50, enough=BAR, least=LEAST,
                     term=slope_of_penalty(arm.term) if arm.term else None, rng=number,
                 )  # fmt: skip
                 bests.append(outcome.best)

@@ -38,12 +38,13 @@ def train(
     test: Rows,
     *,
     rate: float,
-    steps: int = 600,
+    steps: int = 400,
     batch: int = 64,
     look: int | None = None,
     enough: float = 1.0,
+    least: float = 0.0,
     term: Callable[[Net], np.ndarray] | None = None,
-    every: int = 10,
+    every: int = 20,
     rng: int = 0,
 ) -> Outcome:
     """Train in place and return how well the network does on the test rows.
@@ -55,6 +56,7 @@ def train(
         steps, batch: of the training.
         look: steps between looks at the test rows; None looks at the end alone.
         enough: accuracy at a look at which training stops.
+        least: accuracy that a look must have found by half of the steps, else training stops.
         term: gradient [edges] of another term of the loss, taken anew every ``every`` steps.
         rng: decides the batches.
     """
@@ -76,9 +78,9 @@ def train(
         if step == steps or (look is not None and step % look == 0):
             found = score(net, test)
             best = max(best, found[0])
-            if best >= enough:
+            if best >= enough or (2 * step >= steps and best < least):
                 break
-    return Outcome(*found[:1], best, found[1], step)
+    return Outcome(found[0], best, found[1], step)
 
 
 def gradient(net: Net, a: np.ndarray, y: np.ndarray, g: np.ndarray | None = None) -> np.ndarray:

@@ -116,12 +116,13 @@ def drawn(
     widths: tuple[int, ...],
     layouts: tuple[str, ...],
     initialisers: tuple[str, ...],
+    densest: float = 15.0,
 ) -> Iterator[Case]:
     """Yield cases at random without end, none of them disconnected."""
     rng = np.random.default_rng(number)
     while True:
         depth = round(float(np.exp(rng.uniform(np.log(3), np.log(70)))))
-        fan_in = round(float(np.exp(rng.uniform(np.log(1.5), np.log(15)))), 2)
+        fan_in = round(float(np.exp(rng.uniform(np.log(1.5), np.log(densest)))), 2)
         norm = str(rng.choice(["none", "none", "none", "batch", "layer"]))
         case = Case(
             str(rng.choice(data)), int(rng.choice(widths)), depth, fan_in, str(rng.choice(layouts)),

@@ -42,10 +42,10 @@ def record(case: Case, *, steps: int = 200) -> dict[str, Any]:
     }
 
 
-def boundary(case: Case, draws: int = 3) -> float | None:
+def boundary(case: Case, draws: int = 2, fine: float = 1.25) -> float | None:
     """Return the depth at which the predicted chance of such networks falls to one half, None if it is beyond reach.
 
-    Bisection on the logarithm of the depth, with several networks at each.
+    Bisection on the logarithm of the depth up to a factor ``fine``, with several networks at each.
     """
 
     def likely(depth: int) -> float:
@@ -59,7 +59,7 @@ def boundary(case: Case, draws: int = 3) -> float | None:
     low, high = 2, DEEPEST
     if likely(high) >= 0.5 or likely(low) < 0.5:
         return None
-    while high / low > 1.1 and high - low > 1:
+    while high / low > fine and high - low > 1:
         middle = max(low + 1, min(high - 1, round(math.sqrt(low * high))))
         low, high = (middle, high) if likely(middle) >= 0.5 else (low, middle)
     return math.sqrt(low * high)

@@ -86,10 +86,8 @@ def bernoulli_masks(
     return layers
 
 
-def counted_masks(
-    rng: np.random.Generator, runs: int, n: int, count: int, depth: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """|x_0|², and log |x_L|² / |x_0|² and dead units of the last layer, of masks with exactly so many weights."""
+def counted_masks(rng: np.random.Generator, runs: int, n: int, count: int, depth: int) -> tuple[np.ndarray, np.ndarray]:
+    """log |x_L|² / |x_0|² and dead units of the last layer, of networks with exactly so many weights per layer."""
     logs, dead = np.empty(runs), np.empty(runs, dtype=int)
     for r in range(runs):
         signal = rng.standard_normal(n)
@@ -101,7 +99,7 @@ def counted_masks(
             signal = relu(h * math.sqrt(2 * n / count))
         square = float(signal @ signal)
         logs[r], dead[r] = (math.log(square / start) if square > 0 else -math.inf), int((h == 0).sum())
-    return np.array([start]), logs, dead
+    return logs, dead
 
 
 def log_ratio(layers: list[np.ndarray]) -> np.ndarray:
@@ -595,7 +593,7 @@ def test_four_hundred_networks_of_width_512(density: float) -> None:
     """Depth 50, exactly so many weights per layer: 5/25/50/75/95% points of log |x|² and of dead units at 1%."""
     n, depth, runs = 512, 50, 400
     count = round(density * n * n)
-    _, logs, dead = counted_masks(np.random.default_rng(int(1000 * density)), runs, n, count, depth)
+    logs, dead = counted_masks(np.random.default_rng(int(1000 * density)), runs, n, count, depth)
     law = stats.hypergeom(n * n, count, n)
     found = propagation.log_norm(law, depth, n, runs=4000, rng=0)
     noise = 0.0 if found.method == "normal" else 1 / 4000
@@ -604,10 +602,9 @@ def test_four_hundred_networks_of_width_512(density: float) -> None:
         near((logs <= float(found.quantile(q)[-1])).mean(), q, math.sqrt(q * (1 - q) * (1 / runs + noise)))
     units = sparse.dead_law(law, depth, n, distinct=True)[-1]
     assert discrete_distance(dead, units) < KS / math.sqrt(runs)
-    points = np.searchsorted(np.cumsum(units), [0.05, 0.25, 0.5, 0.75, 0.95])
-    for q in np.cumsum(units)[points]:
-        at = int(np.searchsorted(np.cumsum(units), q))
-        near((dead <= at).mean(), q, math.sqrt(q * (1 - q) / runs))
+    below = np.cumsum(units)
+    for at in np.searchsorted(below, [0.05, 0.25, 0.5, 0.75, 0.95]):
+        near((dead <= at).mean(), below[at], math.sqrt(below[at] * (1 - below[at]) / runs))
 
 
 def test_three_criticalities_apart() -> None:

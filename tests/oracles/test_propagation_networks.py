@@ -344,10 +344,10 @@ def test_typical_gain_of_dense_layers() -> None:
 
 @pytest.mark.parametrize("weights", ["normal", "sign"])
 def test_typical_signals_do_not_drift(weights: str) -> None:
-    """Mean of log |x_L|² over 100 sparse networks: 0, where weights by in-degree lose a good part of it."""
+    """Mean of log |x_L|² over 70 sparse networks: 0, where weights by in-degree lose a good part of it."""
     drift: dict[str, list[float]] = {"typical_": [], "in_degree_": []}
     rng = np.random.default_rng(8)
-    for r in range(100):
+    for r in range(70):
         net = mask_(mlp([32] * 14), 0.2, rng=r)
         x = rng.standard_normal((1, 32))
         for name, found in drift.items():
@@ -355,7 +355,7 @@ def test_typical_signals_do_not_drift(weights: str) -> None:
             y = np.maximum(pre_activations(net, x)[-2], 0)
             if y.any():
                 found.append(math.log((y**2).sum() / (x**2).sum()))
-    assert min(len(found) for found in drift.values()) > 95
+    assert min(len(found) for found in drift.values()) > 65
     error = {name: np.std(found) / math.sqrt(len(found)) for name, found in drift.items()}
     near(np.mean(drift["typical_"]), 0, error["typical_"])
     assert np.mean(drift["in_degree_"]) < -4 * error["in_degree_"]

@@ -29,8 +29,8 @@ class Diagnosis:
 
     Attributes:
         layers: one row per layer, in the order in which signals meet them. ``layer``, ``kind``, ``inputs`` of
-            a unit, ``outputs``, ``weights``, ``density``; ``fan_in_min``, ``_mean``, ``_max``, the same of ``fan_out``;
-            ``dead_inputs``, ``dead_outputs``: without any weight; ``disconnected``: units without a path from an input
+            a unit, ``outputs``, ``weights``, ``density``; ``fan_in_min``, ``_median``, ``_mean`` and ``_max``, the same
+            of ``fan_out``; ``dead_inputs``, ``dead_outputs``: without any weight; ``disconnected``: units without a path from an input
             or to an output (None where layers do not follow each other); ``dead_units``: share of units whose output is
             the same for all inputs; ``gradient``: norm, for an error of size 1 at the outputs; then ``variance``,
             ``kurtosis``, ``correlation`` and ``dead_share`` as measured
@@ -168,6 +168,7 @@ def _exists(layer: Layer) -> torch.Tensor:
 def _spread(name: str, degrees: torch.Tensor) -> dict[str, float]:
     return {
         f"{name}_min": int(degrees.min()),
+        f"{name}_median": float(degrees.quantile(0.5)),
         f"{name}_mean": round(float(degrees.mean()), 6),
         f"{name}_max": int(degrees.max()),
     }

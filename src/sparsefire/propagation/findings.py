@@ -122,7 +122,7 @@ def _denser(row: dict[str, Any]) -> str:
 def _cut(rows: Sequence[dict[str, Any]]) -> str:
     for row in rows:
         if row["dead_outputs"] == row["outputs"]:
-            return f"all {row['outputs']} units of {row['name']} are without a weight; {_denser(row)}"
+            return f"layer collapse, all {row['outputs']} units of {row['name']} are without a weight; {_denser(row)}"
     return "the layers miss each other; raise the density or use layout='critical'"
 
 

@@ -23,9 +23,8 @@ from scipy import linalg
 from sparsefire.errors import UserError
 from sparsefire.propagation.laws.activations import Activation, Function
 from sparsefire.propagation.laws.gaussian import expectation, pair_expectation
-from sparsefire.propagation.laws.moments import fan_in_law, fourth_moment
+from sparsefire.propagation.laws.moments import fan_in_law, fourth_moment, weight_variances
 
-SCALES = ("mean", "actual")
 NODES = 24  # of the gamma law
 
 
@@ -50,8 +49,6 @@ def sums(weight_variance: float, fan_in: Any = None, weights: Any = "normal", sc
     (Sums(single=2.0, fourth=0.0, pairs=4.0), Sums(single=2.0, fourth=3.0, pairs=3.0))
     """
     total, mu4 = number(weight_variance, "weight variance, times fan-in,"), fourth_moment(weights)
-    if scaled not in SCALES:
-        raise UserError(f"weights are not scaled like {scaled!r}.", came=repr(scaled), expected="mean or actual")
     if fan_in is None:
         return Sums(total, 0.0, total**2)
     law = fan_in_law(fan_in)
@@ -73,17 +70,6 @@ def number(value: Any, name: str) -> float:
     if not 0 <= found < np.inf:
         raise UserError(f"a {name} is a number.", came=repr(value)[:80], expected="finite, 0 or more")
     return found
-
-
-def weight_variances(law: np.ndarray, weight_variance: float, scaled: str) -> np.ndarray:
-    """Return the variance of a weight of a unit with 0, 1, …, K inputs, float64 [K + 1]; 0.0 where there is none.
-
-    >>> weight_variances(np.array([0.0, 0.5, 0.0, 0.5]), 2.0, "actual").round(3).tolist()
-    [0.0, 2.0, 1.0, 0.667]
-    """
-    k = np.arange(len(law))
-    whose = k if scaled == "actual" else np.full(len(law), k @ law)
-    return np.where((k > 0) & (whose > 0), weight_variance / np.where(whose > 0, whose, 1.0), 0.0)
 
 
 def layer_moments(by: Sums, second: Any, fourth: Any, bias_variance: float) -> tuple[Any, Any]:

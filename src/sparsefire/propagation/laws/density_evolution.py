@@ -32,8 +32,8 @@ from sparsefire.errors import UserError
 from sparsefire.propagation.laws._log_grid import FADED, MOST_CELLS, correlate, faded, share_out, steps
 from sparsefire.propagation.laws.activations import Activation, homogeneous
 from sparsefire.propagation.laws.activations import activation as named
-from sparsefire.propagation.laws.closure import Sums, homogeneous_fourth, layer_moments, number, sums, weight_variances
-from sparsefire.propagation.laws.moments import generating, per_layer
+from sparsefire.propagation.laws.closure import Sums, homogeneous_fourth, layer_moments, number, sums
+from sparsefire.propagation.laws.moments import generating, per_layer, weight_variances
 from sparsefire.propagation.laws.signal_law import SignalLaw
 
 TAIL = 1e-13  # mass that is not resolved on either side of a grid

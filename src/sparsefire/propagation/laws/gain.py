@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 from sparsefire.propagation.laws.activations import Activation
-from sparsefire.propagation.laws.closure import Mixture, mixture, weight_variances
+from sparsefire.propagation.laws.closure import Mixture, mixture
 from sparsefire.propagation.laws.gaussian import nodes
-from sparsefire.propagation.laws.moments import fourth_moment
+from sparsefire.propagation.laws.moments import fourth_moment, weight_variances
 
 _FEW = 12  # nodes for the weight of the path
 _NARROW = 0.1  # normals below this share of the spread of h are too narrow for its nodes

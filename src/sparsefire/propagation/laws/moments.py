@@ -13,6 +13,9 @@ from sparsefire.wiring.graph import Wiring
 FOURTH_MOMENTS = {"normal": 3.0, "uniform": 1.8, "sign": 1.0}
 """μ4 = E w⁴ / (E w²)² of the laws that have a name."""
 
+SCALES = ("mean", "actual")
+"""Whose fan-in sets the variance of weights: the mean of the layer's, or each unit's own."""
+
 
 def fan_in_law(fan_in: Any) -> np.ndarray:
     """Return P(fan-in = 0), P(fan-in = 1), …, float64 [K + 1].
@@ -97,6 +100,19 @@ def fourth_moment(weights: Any) -> float:
     )
 
 
+def weight_variances(law: np.ndarray, weight_variance: float, scaled: str) -> np.ndarray:
+    """Return the variance of a weight of a unit with 0, 1, …, K inputs, float64 [K + 1]; 0.0 where there is none.
+
+    >>> weight_variances(np.array([0.0, 0.5, 0.0, 0.5]), 2.0, "actual").round(3).tolist()
+    [0.0, 2.0, 1.0, 0.667]
+    """
+    if scaled not in SCALES:
+        raise UserError(f"weights are not scaled like {scaled!r}.", came=repr(scaled), expected="mean or actual")
+    k = np.arange(len(law))
+    whose = k if scaled == "actual" else np.full(len(law), k @ law)
+    return np.where((k > 0) & (whose > 0), weight_variance / np.where(whose > 0, whose, 1.0), 0.0)
+
+
 def generating(law: np.ndarray, u: Any) -> Any:
     """Return Σ p_k u^k, of the shape of ``u``.
 
@@ -116,4 +132,4 @@ def is_row(values: Any) -> bool:
         row = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
         return False
-    return row.ndim == 1 and len(row) > 0 and abs(row.sum() - 1) <= 1e-9 and bool((row >= 0).all())
+    return bool(row.ndim == 1 and len(row) > 0 and abs(row.sum() - 1) <= 1e-9 and (row >= 0).all())

@@ -26,11 +26,10 @@ import numpy as np
 from scipy import special
 
 from sparsefire.errors import UserError
-from sparsefire.propagation.laws.moments import fan_in_law, fourth_moment, generating, per_layer
+from sparsefire.propagation.laws.moments import fan_in_law, fourth_moment, generating, per_layer, weight_variances
 from sparsefire.propagation.laws.widths import several, widths_of
 
 MOST_UNITS = 4096  # of a layer whose law is kept whole
-SCALES = ("mean", "actual")
 
 
 def dead_share(
@@ -221,14 +220,8 @@ def scale_moments(law: np.ndarray, scaled: str) -> tuple[float, float, float]:
     >>> scale_moments(fan_in_law([0.5, 0.0, 0.5]), "mean"), scale_moments(fan_in_law([0.5, 0.0, 0.5]), "actual")
     ((2.0, 4.0, 4.0), (1.0, 1.0, 1.0))
     """
-    if scaled not in SCALES:
-        raise UserError("weights are not scaled like this.", came=repr(scaled), expected=" or ".join(map(repr, SCALES)))
     k = np.arange(len(law), dtype=np.float64)
-    if scaled == "mean":
-        mean = float(law @ k)
-        s = np.full(len(k), 2 / mean if mean > 0 else 0.0)
-    else:
-        s = 2 / np.maximum(k, 1)
+    s = weight_variances(law, 2.0, scaled)
     return float(law @ (k * s)), float(law @ (k * (k - 1) * s**2)), float(law @ (k * s**2))
 
 
