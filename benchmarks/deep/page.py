@@ -145,7 +145,11 @@ def _cells(record: Record | None, group: dict[str, Record], best: str | None) ->
         apart, width = paired(record, group[best])
         difference = f"{100 * apart:+.1f} [{100 * (apart - width):+.1f}, {100 * (apart + width):+.1f}]"
         difference = f"**{difference}**" if apart > width else difference
-    return [f"{100 * mean:.1f} ± {100 * half:.1f}", difference, f"{record['rate']:g}, {np.mean(record['weights']):,.0f}"]
+    return [
+        f"{100 * mean:.1f} ± {100 * half:.1f}",
+        difference,
+        f"{record['rate']:g}, {np.mean(record['weights']):,.0f}",
+    ]
 
 
 def _ladders(ladders: dict[float, dict[str, Record]]) -> str:
@@ -165,7 +169,9 @@ def _ladders(ladders: dict[float, dict[str, Record]]) -> str:
             ratio = f"{above}{record['largest'] / bar:.1f}" if bar else ""
             cells.append("best baseline" if name == best else ratio)
         lines.append(cells)
-    tried = sorted({depth for rungs in ladders.values() for record in rungs.values() for depth in record["case"]["depths"]})
+    tried = sorted(
+        {depth for rungs in ladders.values() for record in rungs.values() for depth in record["case"]["depths"]}
+    )
     text = (
         f"## Trainable depth\n\nLargest number of hidden layers, out of {', '.join(map(str, tried))}, at which more than "
         f"half of the networks find {BAR:.0%} of the MNIST test rows right at some look, at the best of four rates; the "

@@ -39,8 +39,12 @@ def test_slopes_are_those_of_the_dense_network(rows):
     dense = to_torch(net)
     nn.functional.cross_entropy(dense(torch.from_numpy(x)), torch.from_numpy(y)).backward()
     found, edges = gradient(net, batch_of(net, x), y), len(net.source)
-    np.testing.assert_allclose(found[:edges], gather(net, [layer.weight.grad.numpy() for layer in dense[::2]]), atol=1e-6)
-    np.testing.assert_allclose(found[edges:], np.concatenate([layer.bias.grad.numpy() for layer in dense[::2]]), atol=1e-6)
+    np.testing.assert_allclose(
+        found[:edges], gather(net, [layer.weight.grad.numpy() for layer in dense[::2]]), atol=1e-6
+    )
+    np.testing.assert_allclose(
+        found[edges:], np.concatenate([layer.bias.grad.numpy() for layer in dense[::2]]), atol=1e-6
+    )
     assert np.abs(found).max() > 0.01
 
 

@@ -30,9 +30,10 @@ class Diagnosis:
     Attributes:
         layers: one row per layer, in the order in which signals meet them. ``layer``, ``kind``, ``inputs`` of
             a unit, ``outputs``, ``weights``, ``density``; ``fan_in_min``, ``_median``, ``_mean`` and ``_max``, the same
-            of ``fan_out``; ``dead_inputs``, ``dead_outputs``: without any weight; ``disconnected``: units without a path from an input
-            or to an output (None where layers do not follow each other); ``dead_units``: share of units whose output is
-            the same for all inputs; ``gradient``: norm, for an error of size 1 at the outputs; then ``variance``,
+            of ``fan_out``; ``dead_inputs``, ``dead_outputs``: without any weight; ``disconnected``: units without a
+            path from an input or to an output (None where layers do not follow each other); ``dead_units``: share of
+            units whose output is the same for all inputs; ``gradient``: norm, for an error of size 1 at the outputs;
+            then ``variance``,
             ``kurtosis``, ``correlation`` and ``dead_share`` as measured
             (:func:`~sparsefire.propagation.measures.measure`) and as predicted for weights drawn afresh, each with
             ``_5%``, ``_50%`` and ``_95%`` (:func:`~sparsefire.propagation.redraws.redraw`).
