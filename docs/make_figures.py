@@ -300,8 +300,8 @@ def _law_and_networks(
     law: np.ndarray, measured: dict[str, list[float]], name: str, colour: str, shape: str
 ) -> list[Line]:
     """Return a law by layer as a line, and simulated networks as dots with whiskers."""
-    layers = [layer for layer in LAYERS if layer <= len(law)]
-    seen = [(layer, *(measured[key][layer - 1] for key in ("mean", "5%", "95%"))) for layer in layers]
+    at = [layer - 1 for layer in LAYERS if layer <= len(law)]
+    seen = [(i + 1.0, measured["mean"][i], measured["5%"][i], measured["95%"][i]) for i in at]
     points = [(layer, value, value, value) for layer, value in enumerate(law.tolist(), start=1)]
     return [Line("", seen, colour, shape, joined=False), Line(name, points, colour, dots=False)]
 

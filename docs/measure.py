@@ -184,7 +184,7 @@ def deep_sparse_digits(splits: int = 3) -> list[dict[str, Any]]:
     )  # fmt: skip
     found = []
     for density, layout, start in settings:
-        by_rate = {}
+        by_rate: dict[str, list[float]] = {}
         for rate in (3e-3, 1e-2):
             by_rate[str(rate)] = []
             for number in range(splits):
@@ -230,7 +230,9 @@ def initialisers(draws: int = 15) -> list[dict[str, Any]]:
             rows.append([float(signal), last["kurtosis"], last["dead_units"], (values > 1e-3 * values[0]).sum()])
         low, middle, high = np.quantile(rows, [0.05, 0.5, 0.95], axis=0)
         measures = ("signal", "kurtosis", "dead units", "directions of 10")
-        found.append({"init": name, "fan_in": fan_in} | {m: [low[i], middle[i], high[i]] for i, m in enumerate(measures)})
+        found.append(
+            {"init": name, "fan_in": fan_in} | {m: [low[i], middle[i], high[i]] for i, m in enumerate(measures)}
+        )
     return found
 
 

@@ -107,38 +107,47 @@ def climb(case: Ladder) -> dict[str, Any]:
     ``LEAST`` by half of the steps is given up. A depth counts if more than half of its networks train at one of the
     rates; what is settled is not run.
     """
-    x, y, test, truth = load(case.data)
-    rates, steps_up, failed, largest = list(LADDER_RATES), [], 0, 0
+    rates, rungs, failed, largest = list(LADDER_RATES), [], 0, 0
     for depth in case.depths:
-        tried, passed = {}, False
-        for rate in list(rates):
-            bests: list[float] = []
-            missing = ""
-            for number in range(1, case.replicates + 1):
-                try:
-                    net = network(case.arm, case.data, depth, case.density, number)
-                except UserError as error:
-                    missing = str(error)
-                    break
-                arm = BY_NAME[case.arm]
-                outcome = train(
-                    net, (x, y), (test, truth), rate=rate, steps=case.steps, batch=BATCH, look=50, enough=BAR, least=LEAST,
-                    term=slope_of_penalty(arm.term) if arm.term else None, rng=number,
-                )  # fmt: skip
-                bests.append(outcome.best)
-                good = sum(best >= BAR for best in bests)
-                if 2 * good > case.replicates or 2 * (len(bests) - good) > case.replicates:
-                    break
-            tried[str(rate)] = missing or bests
-            passed = not missing and 2 * sum(best >= BAR for best in bests) > case.replicates
-            if passed or missing:
+        tried: dict[str, Any] = {}
+        passed = False
+        for rate in rates:
+            try:
+                bests = _bests(case, depth, rate)
+            except UserError as error:
+                tried[str(rate)] = str(error)
+                break
+            tried[str(rate)] = bests
+            passed = _passed(bests) > case.replicates / 2
+            if passed:
                 rates = [rate, *[other for other in rates if other != rate]]
                 break
-        steps_up.append({"depth": depth, "trains": passed, "tried": tried})
+        rungs.append({"depth": depth, "trains": passed, "tried": tried})
         failed, largest = (0, depth) if passed else (failed + 1, largest)
         if failed == 2:
             break
-    return {"largest": largest, "top": largest == case.depths[-1], "depths": steps_up}
+    return {"largest": largest, "top": largest == case.depths[-1], "depths": rungs}
+
+
+def _bests(case: Ladder, depth: int, rate: float) -> list[float]:
+    """Return the best looks of networks of one depth, until more than half have passed or more than half have not."""
+    x, y, test, truth = load(case.data)
+    term = BY_NAME[case.arm].term
+    bests: list[float] = []
+    while 2 * max(_passed(bests), len(bests) - _passed(bests)) <= case.replicates:
+        number = len(bests) + 1
+        net = network(case.arm, case.data, depth, case.density, number)
+        slope = slope_of_penalty(term) if term else None
+        outcome = train(
+            net, (x, y), (test, truth), rate=rate, steps=case.steps, batch=BATCH, look=50, enough=BAR, least=LEAST,
+            term=slope, rng=number,
+        )  # fmt: skip
+        bests.append(outcome.best)
+    return bests
+
+
+def _passed(bests: list[float]) -> int:
+    return sum(best >= BAR for best in bests)
 
 
 def _train(case: Accuracy, number: int, rate: float, rows: tuple[Rows, Rows]) -> tuple[Outcome, int]:

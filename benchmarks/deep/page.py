@@ -169,13 +169,12 @@ def _ladders(ladders: dict[float, dict[str, Record]]) -> str:
             ratio = f"{above}{record['largest'] / bar:.1f}" if bar else ""
             cells.append("best baseline" if name == best else ratio)
         lines.append(cells)
-    tried = sorted(
-        {depth for rungs in ladders.values() for record in rungs.values() for depth in record["case"]["depths"]}
-    )
+    depths = sorted({d for rungs in ladders.values() for record in rungs.values() for d in record["case"]["depths"]})
     text = (
-        f"## Trainable depth\n\nLargest number of hidden layers, out of {', '.join(map(str, tried))}, at which more than "
-        f"half of the networks find {BAR:.0%} of the MNIST test rows right at some look, at the best of four rates; the "
-        "search ends at the second depth in a row that fails. The ratio is to the deepest baseline of that density.\n"
+        f"## Trainable depth\n\nLargest number of hidden layers, out of {', '.join(map(str, depths))}, at which more "
+        f"than half of the networks find {BAR:.0%} of the MNIST test rows right at some look, at the best of four "
+        "rates; the search ends at the second depth in a row that fails. The ratio is to the deepest baseline of that "
+        "density.\n"
     )
     return f"{text}\n{_table(head, lines)}"
 

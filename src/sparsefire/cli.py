@@ -51,7 +51,10 @@ def fit(
     level: Annotated[float, typer.Option(help="One-sided error level of the selection and of the test.")] = 0.05,
     rule: Annotated[str, typer.Option(help="backprop or forward-gradient.")] = "backprop",
     layout: Annotated[
-        str | None, typer.Option(help="Density over layers: erk, balanced, critical, …; the method's own by default.")
+        str | None,
+        typer.Option(
+            help="Density over layers: erk, balanced, critical, critical-signs, …; the method's own by default."
+        ),
     ] = None,
     init: Annotated[str, typer.Option(help="First weights: he, in-degree, signs, typical or typical-signs.")] = "he",
     model: Annotated[str, typer.Option(help="mlp, cnn or package.module:factory.")] = "mlp",
@@ -215,7 +218,9 @@ def diagnose(
     hidden: Annotated[str | None, typer.Option(help="mlp: widths of the hidden layers, comma separated.")] = None,
     inputs: Annotated[Path | None, typer.Option(help=".npy file of prepared rows; normal numbers by default.")] = None,
     density: Annotated[float | None, typer.Option(help="Mask the network first: share of weights kept.")] = None,
-    layout: Annotated[str | None, typer.Option(help="Density over layers: erk, balanced, critical, …")] = None,
+    layout: Annotated[
+        str | None, typer.Option(help="Density over layers: erk, balanced, critical, critical-signs, …")
+    ] = None,
     init: Annotated[str | None, typer.Option(help="he, in-degree, signs, typical or typical-signs.")] = None,
     redraws: Annotated[int, typer.Option(help="Redraws of the weights for the predicted ranges; 0 for none.")] = 32,
     rng: Annotated[int, typer.Option(help="Number that decides all random choices.")] = 0,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from deep import page
-from deep.arms import ARMS, BY_NAME, BOUNDS, LAWS, build, payable, slope_of_penalty
+from deep.arms import ARMS, BOUNDS, BY_NAME, LAWS, build, payable, slope_of_penalty
 from deep.cases import Accuracy, Ladder, network, run
 from deep.sparse import gather, to_torch
 from deep.training import gradient, score, train

@@ -255,7 +255,7 @@ def _infeasible(
     where = f"layer {layers[0]!r}" + (f" and {len(layers) - 1} more" if len(layers) > 1 else "")
     attempt = f"density={_at_least(int(least.sum()), size)}"
     if signs < least.sum():
-        attempt += f', or weights="sign", which needs {_at_least(signs, size)}'
+        attempt += f', or weights="sign" (in sparsify layout="critical-signs"), which needs {_at_least(signs, size)}'
     return UserError(
         f"density {density:g} keeps {total:,} weights, the critical layout needs {int(least.sum()):,}: "
         f"{worst} binds in {where}.",

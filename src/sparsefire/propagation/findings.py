@@ -10,7 +10,7 @@ from typing import Any
 from sparsefire.propagation.laws.sparse import dead_limit
 from sparsefire.propagation.learning import Signs
 
-FEW = 3.0  # mean fan-in below which a ReLU layer loses much of its signal
+ENOUGH = next(k for k in range(3, 9) if dead_limit(k) <= 0.05)  # fan-in at which few units die, however deep
 MANY_DEAD = 0.25  # share of units whose output is the same for all inputs
 FAINT, LOUD = -5.0, 2.0  # log10 of gradients
 ALIKE = -3.5  # log10 of the share of a signal that differs between inputs
@@ -46,7 +46,7 @@ def findings(rows: Sequence[dict[str, Any]], signs: Signs, paths: int | None, *,
         found.append(Finding(True, "no path leads from the inputs to the outputs: " + _cut(rows)))
     elif signs.outputs == 0:
         found.append(Finding(True, "no output depends on the inputs: every path ends in units that never fire"))
-    starved = [row for row in rows if row["dead_units"] > MANY_DEAD and row["fan_in_mean"] < 8]
+    starved = [row for row in rows if row["dead_units"] > MANY_DEAD and row["fan_in_mean"] < ENOUGH]
     for row in starved[:1]:
         more = f"; {len(starved) - 1} more are like it" if len(starved) > 1 else ""
         text = (
@@ -113,10 +113,9 @@ def headline(chance: float) -> str:
 
 
 def _denser(row: dict[str, Any]) -> str:
-    enough = next(k for k in range(3, 9) if dead_limit(k) <= 0.05)
-    if row["inputs"] < enough:
+    if row["inputs"] < ENOUGH:
         return "it has too few inputs"
-    return f"raise its density to {_two_digits(enough / row['inputs'])} or use layout='critical'"
+    return f"raise its density to {_two_digits(ENOUGH / row['inputs'])} or use layout='critical'"
 
 
 def _cut(rows: Sequence[dict[str, Any]]) -> str:

@@ -35,8 +35,9 @@ def approximate_isometry_(
 
     over the shorter side of W, which differs from the other by a constant, and multiplying by ``gain``. The start is
     Gaussian with unit rows or columns; then conjugate gradients (Polak–Ribière) with exact line search, since the
-    objective along a line is a polynomial of degree four: no step makes it larger. A layer without a mask takes an
-    orthogonal matrix at once, the minimum. A convolution is the matrix [out, in · kernel] of its flattened kernels,
+    objective along a line is a polynomial of degree four: no step makes it larger. A mask that allows no isometry pulls
+    the minimum below size 1; the matrix is then scaled to the mean square singular value of an isometry. A layer without
+    a mask takes an orthogonal matrix at once, the minimum. A convolution is the matrix [out, in · kernel] of its flattened kernels,
     one per group.
 
     This is an isometry of each layer without its ReLU, and with few weights per unit its minimum nears a signed
@@ -81,8 +82,14 @@ def _solve(layer: Layer, steps: int | None, budget: float, draws: np.random.Gene
         blocks = [semi_orthogonal(rows, columns, None, "givens", draws) for _ in range(groups)]
     else:
         kept = layer.mask.cpu().numpy().reshape(groups, rows, columns)
-        blocks = [nearest_isometry(block, steps, draws, budget / groups)[0] for block in kept]
+        blocks = [_sized(nearest_isometry(block, steps, draws, budget / groups)[0]) for block in kept]
     return torch.from_numpy(np.stack(blocks)).reshape(layer.shape)
+
+
+def _sized(W: np.ndarray) -> np.ndarray:
+    """Return a matrix scaled to the Frobenius norm of an isometry of its shape."""
+    square = float(np.square(W).sum())
+    return W * math.sqrt(min(W.shape) / square) if square > 0 else W
 
 
 def nearest_isometry(
