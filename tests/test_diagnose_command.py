@@ -6,7 +6,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pytest
-from torch import nn
+import torch
 from typer.testing import CliRunner
 
 from sparsefire import cli
@@ -107,5 +107,16 @@ def test_wrong_use_is_one_message(
 
 def test_a_module_by_name(here: Path) -> None:
     (here / "ready_made.py").write_text("from torch import nn\nnet = nn.Linear(4, 2)\n")
-    assert isinstance(nn.Linear(1, 1), nn.Module)
     assert "VERDICT" in run("ready_made:net")
+
+
+def test_the_number_decides_a_factory_that_takes_nothing(here: Path) -> None:
+    before = torch.random.get_rng_state()
+    first, second, third = (run("nets_of_mine:plain", "--rng", number) for number in ("1", "1", "2"))
+    assert first == second != third
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_he_is_not_the_network_s_own(here: Path) -> None:
+    own, he = (run("nets_of_mine:plain", *arguments) for arguments in ((), ("--init", "he")))
+    assert own != he

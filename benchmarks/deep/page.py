@@ -23,7 +23,7 @@ def markdown(records: list[Record]) -> str:
     accuracy, ladders = _split(records)
     parts = [HEAD, READING] if READING else [HEAD]
     if accuracy:
-        parts.append("## Accuracy\n")
+        parts.append(_summary(accuracy))
     for data in DATA:
         for depth in sorted({place[1] for place in accuracy if place[0] == data}):
             places = sorted(
@@ -115,6 +115,38 @@ def _split(found: list[Record]) -> tuple[dict[Place, dict[str, Record]], dict[fl
     return accuracy, dict(sorted(ladders.items()))
 
 
+def _summary(accuracy: dict[Place, dict[str, Record]]) -> str:
+    """Return in how many places, on all units, each arm is better or worse than the best baseline."""
+    head = ["layout, initialiser", "better", "no difference seen", "worse", "differences, points"]
+    lines = []
+    for arm in ARMS:
+        found = [
+            paired(group[arm.name], group[best])
+            for place, group in accuracy.items()
+            if place[3] == WIDTH and place[2] >= 0.01 and (best := best_baseline(group)) and best != arm.name
+            and "accuracy" in group.get(arm.name, {})
+        ]  # fmt: skip
+        if found and not arm.baseline:
+            better = sum(mean > half for mean, half in found)
+            worse = sum(-mean > half for mean, half in found)
+            points = [100 * mean for mean, _ in found]
+            lines.append(
+                [
+                    arm.name,
+                    str(better),
+                    str(len(found) - better - worse),
+                    str(worse),
+                    f"{min(points):+.1f} to {max(points):+.1f}",
+                ]
+            )
+    places = sum(place[3] == WIDTH and place[2] >= 0.01 for place in accuracy)
+    text = (
+        f"## Accuracy\n\nAgainst the best baseline in {places} places (data × density, all units): in how many the "
+        "95 % interval of the paired difference lies above 0, holds 0, or lies below.\n"
+    )
+    return f"{text}\n{_table(head, lines)}"
+
+
 def _accuracy(title: str, places: list[Place], accuracy: dict[Place, dict[str, Record]]) -> str:
     labels = [
         f"{place[3]} of {WIDTH} units" if any(p[3] < WIDTH for p in places) else f"density {place[2]:g}"
@@ -169,12 +201,13 @@ def _ladders(ladders: dict[float, dict[str, Record]]) -> str:
             ratio = f"{above}{record['largest'] / bar:.1f}" if bar else ""
             cells.append("best baseline" if name == best else ratio)
         lines.append(cells)
-    depths = sorted({d for rungs in ladders.values() for record in rungs.values() for d in record["case"]["depths"]})
+    tried = {d: next(iter(rungs.values()))["case"]["depths"] for d, rungs in ladders.items()}
+    depths = "; ".join(f"{', '.join(map(str, depths))} at density {d:g}" for d, depths in tried.items())
     text = (
-        f"## Trainable depth\n\nLargest number of hidden layers, out of {', '.join(map(str, depths))}, at which more "
-        f"than half of the networks find {BAR:.0%} of the MNIST test rows right at some look, at the best of four "
-        "rates; the search ends at the second depth in a row that fails. The ratio is to the deepest baseline of that "
-        "density.\n"
+        "## Trainable depth\n\nLargest number of hidden layers at which more than half of three networks find "
+        f"{BAR:.0%} of the MNIST test rows right at some look (every 50 steps), at the better of two rates; the search "
+        "ends at the second depth in a row that fails. The ratio is to the deepest baseline of that density. Depths "
+        f"tried: {depths}.\n"
     )
     return f"{text}\n{_table(head, lines)}"
 

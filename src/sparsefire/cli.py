@@ -52,11 +52,11 @@ def fit(
     rule: Annotated[str, typer.Option(help="backprop or forward-gradient.")] = "backprop",
     layout: Annotated[
         str | None,
-        typer.Option(
-            help="Density over layers: erk, balanced, critical, critical-signs, …; the method's own by default."
-        ),
+        typer.Option(help="Density over layers: erk, balanced, critical, critical-signs, …; else the method's own."),
     ] = None,
-    init: Annotated[str, typer.Option(help="First weights: he, in-degree, signs, typical or typical-signs.")] = "he",
+    init: Annotated[
+        str, typer.Option(help="First weights: own, he, in-degree, signs, typical or typical-signs.")
+    ] = "own",
     model: Annotated[str, typer.Option(help="mlp, cnn or package.module:factory.")] = "mlp",
     hidden: Annotated[str | None, typer.Option(help="Widths of the hidden layers, comma separated.")] = None,
     rng: Annotated[int, typer.Option(help="Number that decides all random choices.")] = 0,
@@ -221,7 +221,7 @@ def diagnose(
     layout: Annotated[
         str | None, typer.Option(help="Density over layers: erk, balanced, critical, critical-signs, …")
     ] = None,
-    init: Annotated[str | None, typer.Option(help="he, in-degree, signs, typical or typical-signs.")] = None,
+    init: Annotated[str | None, typer.Option(help="own, he, in-degree, signs, typical or typical-signs.")] = None,
     redraws: Annotated[int, typer.Option(help="Redraws of the weights for the predicted ranges; 0 for none.")] = 32,
     rng: Annotated[int, typer.Option(help="Number that decides all random choices.")] = 0,
     out: Annotated[Path | None, typer.Option(help="File for the whole table: .csv or .parquet.")] = None,

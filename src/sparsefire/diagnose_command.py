@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import nn
 
 from sparsefire import masks, randomness
@@ -119,7 +120,9 @@ def _found(request: DiagnoseRequest) -> nn.Module:
     try:
         needed = [p for p in inspect.signature(factory).parameters.values() if p.default is p.empty]
         if not needed:
-            net = factory()
+            with torch.random.fork_rng(devices=[]):  # layers draw from the global generator: lend them a copy
+                torch.random.default_generator.manual_seed(randomness.integer(request.rng, "initial weights"))
+                net = factory()
         else:
             shape, outputs = _sizes(request)
             return build(

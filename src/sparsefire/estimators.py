@@ -77,7 +77,7 @@ def fit(
     level: float = 0.05,
     rule: str = "backprop",
     layout: str | None = None,
-    init: str = "he",
+    init: str = "own",
     model: str | Factory | nn.Module = "mlp",
     hidden: Sequence[int] | None = None,
     rng: Any = 0,
@@ -101,7 +101,7 @@ def fit(
         folds, rounds, epochs, level: K, M, passes over the rows, error level of the selection and of the test.
         rule: ``"backprop"`` or ``"forward-gradient"``.
         layout: how methods share out the density over layers, such as ``"erk"`` or ``"critical"``; None for their own.
-        init: first weights of every network: ``"he"``, ``"in-degree"``, ``"signs"``, ``"typical"`` or
+        init: first weights of every network: ``"own"``, ``"he"``, ``"in-degree"``, ``"signs"``, ``"typical"`` or
             ``"typical-signs"``; see :mod:`sparsefire.propagation.init`.
         model: ``"mlp"``, ``"cnn"``, ``"package.module:factory"``, a callable ``factory(shape, outputs)`` or an
             ``nn.Module`` whose copies are initialised afresh for every run, by the ``reset_parameters`` of its parts.

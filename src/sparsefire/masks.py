@@ -271,7 +271,7 @@ def bake(net: nn.Module) -> nn.Module:
     for module in layers(net).values():
         masked = mask_of(module)
         if masked is not None:
-            _own_class(module)
+            own_class(module)
             parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
             weight: Any = module.weight
             for other in [name for name in module._parameters if name != "weight"]:  # the order of a plain twin
@@ -283,7 +283,7 @@ def bake(net: nn.Module) -> nn.Module:
     return net
 
 
-def _own_class(module: nn.Module) -> None:
+def own_class(module: nn.Module) -> None:
     """Part a copied layer from the class it shares with its original: torch takes the parametrisation off the class."""
     shared = type(module)
     module.__class__ = type(shared.__name__, shared.__bases__, dict(shared.__dict__))

@@ -226,7 +226,7 @@ def test_finite_chain_against_all_choices_of_inputs(distinct: bool) -> None:
                 after = sum(1 << i for i in range(n) if heard[i] and signs[i])
                 step[state, after] += 1 / len(choices) ** n / 2**n
     size = np.array([state.bit_count() for state in range(2**n)])
-    starts = {"all": np.eye(2**n)[-1], "rectified": np.full(2**n, 2.0**-n), 1: np.eye(2**n)[1]}
+    starts = {"plain": np.eye(2**n)[-1], "activated": np.full(2**n, 2.0**-n), 1: np.eye(2**n)[1]}
     for inputs, start in starts.items():
         found = propagation.active_law(k, depth=4, width=n, distinct=distinct, inputs=inputs)
         dead = sparse.dead_law(k, depth=4, width=n, distinct=distinct, inputs=inputs)
@@ -243,7 +243,7 @@ def test_finite_chain_against_all_choices_of_inputs(distinct: bool) -> None:
 def test_finite_chain_tends_to_the_limit_and_widths_may_differ() -> None:
     wide = propagation.dead_share(3, 6, width=4000)
     np.testing.assert_allclose(wide, propagation.dead_share(3, 6), atol=5e-4)
-    laws = propagation.active_law(2, width=[4, 6, 3])
+    laws = propagation.active_law(2, width=[4, 6, 3], distinct=False, inputs="plain")
     assert [len(law) for law in laws] == [7, 4]
     np.testing.assert_allclose(laws[0], stats.binom.pmf(range(7), 6, 0.5), atol=1e-14)
     chance = [(1 - (1 - a / 6) ** 2) / 2 for a in range(7)]
@@ -262,10 +262,10 @@ def test_law_of_active_units_against_simulated_networks(n: int, fan_in: float, d
         layers = constant_fan_in(rng, 400, n, int(fan_in), depth)
         law, other = fan_in, fan_in + 1
     active = (layers[-1] > 0).sum(axis=1)
-    found = propagation.active_law(law, depth=depth, width=n, distinct=True)[-1]
+    found = propagation.active_law(law, depth, n, inputs="plain")[-1]
     assert found.sum() == pytest.approx(1, abs=1e-12)
     assert discrete_distance(active, found) < KS / 20
-    assert discrete_distance(active, propagation.active_law(other, depth=depth, width=n, distinct=True)[-1]) > KS / 20
+    assert discrete_distance(active, propagation.active_law(other, depth, n, inputs="plain")[-1]) > KS / 20
 
 
 # ---------------------------------------------------------------- kurtosis
@@ -600,7 +600,7 @@ def test_four_hundred_networks_of_width_512(density: float) -> None:
     assert distance(logs, found) < KS * math.sqrt(1 / runs + noise)
     for q in (0.05, 0.25, 0.5, 0.75, 0.95):
         near((logs <= float(found.quantile(q)[-1])).mean(), q, math.sqrt(q * (1 - q) * (1 / runs + noise)))
-    units = sparse.dead_law(law, depth, n, distinct=True)[-1]
+    units = sparse.dead_law(law, depth, n, inputs="plain")[-1]
     assert discrete_distance(dead, units) < KS / math.sqrt(runs)
     below = np.cumsum(units)
     for at in np.searchsorted(below, [0.05, 0.25, 0.5, 0.75, 0.95]):
@@ -784,8 +784,8 @@ def test_density_evolution_against_sampled_trees(case: dict[str, Any]) -> None:
     found = propagation.density_evolution(
         case["law"],
         case["depth"],
-        "relu" if phi is relu else "tanh",
         case.get("weights", "normal"),
+        activation="relu" if phi is relu else "tanh",
         weight_variance=case.get("variance", 2.0),
         bias_variance=case.get("bias", 0.0),
         scaled=case.get("scaled", "mean"),

@@ -19,6 +19,11 @@ from sparsefire.propagation.conserved import flow_balance, product_balance, synf
 from sparsefire.sparsity import sparsify
 
 
+@pytest.fixture(autouse=True)
+def _same_networks() -> None:
+    torch.manual_seed(0)
+
+
 def mlp(*widths: int) -> nn.Sequential:
     parts: list[nn.Module] = []
     for one, other in itertools.pairwise(widths):
@@ -41,7 +46,6 @@ def reaches(found: dict[str, torch.Tensor]) -> bool:
 
 
 def test_scores_are_sums_over_paths() -> None:
-    torch.manual_seed(0)
     net = mlp(3, 4, 2)
     one, two = (layer.weight.detach().double().abs() for layer in masks.layers(net).values())
     first, second = torch.zeros(4, 3, dtype=torch.float64), torch.zeros(2, 4, dtype=torch.float64)
@@ -55,7 +59,6 @@ def test_scores_are_sums_over_paths() -> None:
 
 
 def test_scores_agree_with_the_definition_and_leave_the_network_alone() -> None:
-    torch.manual_seed(0)
     net = convolutional()
     net(torch.randn(8, 3, 10, 10))
     state = copy.deepcopy(net.state_dict())
@@ -73,7 +76,6 @@ def test_scores_agree_with_the_definition_and_leave_the_network_alone() -> None:
 
 @pytest.mark.parametrize("density", [None, 0.5, 0.05])
 def test_flow_is_conserved_in_deep_networks(density: float | None) -> None:
-    torch.manual_seed(0)
     net = mlp(30, *[60] * 39, 10)
     if density is not None:
         sparsify(net, density, rng=0)
@@ -85,7 +87,6 @@ def test_flow_is_conserved_in_deep_networks(density: float | None) -> None:
 
 
 def test_flow_is_conserved_by_channels_groups_pooling_and_norms() -> None:
-    torch.manual_seed(0)
     net = convolutional()
     net(torch.randn(8, 3, 10, 10))
     sparsify(net, 0.5, rng=0)
@@ -140,7 +141,6 @@ def test_at_maximal_compression_a_path_is_left_and_no_layer_is_empty(widths: tup
 
 
 def test_in_one_round_a_wide_layer_collapses() -> None:
-    torch.manual_seed(0)
     net = mlp(5, 5, 400, 400, 5)
     found = synflow_masks(net, 0.001, rounds=1)
     assert any(not mask.any() for mask in found.values())  # its scores are small, its total is not
@@ -190,6 +190,8 @@ def test_products_keep_their_balance_under_small_steps_and_not_under_large_ones(
         (lambda: flow_balance(nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4), nn.Linear(4, 2))), "homogeneous"),
         (lambda: synflow_masks(mlp(3, 3), 0.0), "density"),
         (lambda: synflow_masks(mlp(3, 3), 0.5, rounds=0), "rounds"),
+        (lambda: synflow_masks(mlp(3, 3), 0.5, rounds=2.5), "rounds"),
+        (lambda: synflow_masks(mlp(3, 3), "x"), "density"),
         (lambda: product_balance(mlp(3, 3)), "products"),
         (lambda: product_balance((np.ones(3), np.ones(2))), "one shape"),
     ],

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from sparsefire import masks
 from sparsefire.propagation import init
 from sparsefire.propagation.learning import Signs, chance, signs_of
 from sparsefire.propagation.trace import trace
@@ -60,8 +61,8 @@ def test_batch_norm_in_depth_is_chaos() -> None:
 
 def test_a_cut_network_has_no_chance() -> None:
     net = _mlp(3)
+    masks.attach_(net[2], torch.zeros(64, 64, dtype=torch.bool))
     with torch.no_grad():
-        net[2].weight.zero_()
         net[2].bias.fill_(1.0)
     signs = signs_of(trace(net))
     assert signs.outputs == 0

@@ -147,7 +147,7 @@ def test_layers_that_do_not_follow_each_other_are_named() -> None:
 
 
 def test_what_is_no_chain_of_layers() -> None:
-    with pytest.raises(UserError, match="no layer"):
+    with pytest.raises(UserError, match="no linear or convolutional layer"):
         path_counts(nn.ReLU())
     with pytest.raises(UserError, match="a layer to lead through"):
         path_counts([])

@@ -17,8 +17,14 @@ from torch import nn
 from sparsefire import masks
 from sparsefire.errors import UserError
 from sparsefire.propagation.critical import critical_masks
+from sparsefire.propagation.init.variance import in_degree_
 from sparsefire.propagation.penalties import PARTS, growth_scores, penalty, penalty_parts
 from sparsefire.sparsity.sign_in import Product
+
+
+@pytest.fixture(autouse=True)
+def _same_networks() -> None:
+    torch.manual_seed(0)
 
 
 def value(tensor: torch.Tensor) -> float:
@@ -75,16 +81,53 @@ def by_numpy(matrices: list[np.ndarray], gain: float) -> dict[str, float]:
 @given(st.lists(st.integers(1, 8), min_size=2, max_size=6), st.sampled_from([0.7, 1.0]), st.integers(0, 10**6))
 def test_parts_are_their_formulas_and_never_below_zero(widths: list[int], density: float, rng: int) -> None:
     net = mlp(widths, density, rng)
-    parts = {name: value(part) for name, part in penalty_parts(net, gain=1.5).items()}
+    parts = {name: value(part) for name, part in penalty_parts(net, gain=math.sqrt(1.5)).items()}
     assert tuple(parts) == PARTS
     assert min(parts.values()) >= -1e-9
     matrices = [layer.weight.detach().numpy() ** 2 for layer in masks.layers(net).values()]
     flow = np.ones(widths[0])
     if all((flow := matrix @ flow).any() for matrix in matrices):
         assert parts == pytest.approx(by_numpy(matrices, 1.5), rel=1e-6, abs=1e-9)
-    whole = penalty(net, branching=2.0, participation=0.5, balance=3.0, paths=0.1, gain=1.5)
+    whole = penalty(net, branching=2.0, participation=0.5, balance=3.0, paths=0.1, gain=math.sqrt(1.5))
     weights = {"branching": 2.0, "participation": 0.5, "balance": 3.0, "paths": 0.1}
     assert value(whole) == pytest.approx(sum(weights[name] * parts[name] for name in PARTS), rel=1e-9)
+
+
+def test_gains_are_those_of_torch() -> None:
+    """A gain is one of amplitudes: parts that are functions of squares know its square."""
+    net = mlp([4, 5, 3], rng=2)
+    squares = [layer.weight.detach().numpy() ** 2 for layer in masks.layers(net).values()]
+    for gain in ("relu", "linear", "tanh", "leaky_relu", 1.3):
+        number = torch.nn.init.calculate_gain(gain) if isinstance(gain, str) else gain
+        wanted = by_numpy(squares, number**2)
+        assert {n: value(p) for n, p in penalty_parts(net, gain=gain).items()} == pytest.approx(wanted, rel=1e-9)
+        assert value(penalty(net, gain=gain)) == pytest.approx(sum(wanted.values()) - wanted["paths"], rel=1e-9)
+    assert value(penalty(net)) == value(penalty(net, gain="relu"))
+    at_relu, at_number = growth_scores(net, gain="relu"), growth_scores(net, gain=math.sqrt(2.0))
+    assert all(torch.equal(score, at_number[name]) for name, score in at_relu.items())
+    in_degree_(net, gain=1.3, weights="sign", rng=0)
+    assert value(penalty_parts(net, gain=1.3)["branching"]) == pytest.approx(0.0, abs=1e-9)
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_autocast_changes_nothing(inside: bool) -> None:
+    net, same = mlp([6, 8, 8, 4], 0.6).float(), mlp([6, 8, 8, 4], 0.6).float()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = penalty(net, paths=0.5)
+        parts, scores = penalty_parts(net), growth_scores(net)
+        if inside:
+            loss.backward()
+    if not inside:
+        loss.backward()
+    wanted = penalty(same, paths=0.5)
+    wanted.backward()
+    assert loss.dtype == torch.float32
+    assert value(loss) == value(wanted)
+    assert {n: value(p) for n, p in parts.items()} == {n: value(p) for n, p in penalty_parts(same).items()}
+    for name, score in growth_scores(same).items():
+        assert torch.equal(score, scores[name])
+    for (_, one), (_, other) in zip(net.named_parameters(), same.named_parameters(), strict=True):
+        assert (one.grad is None and other.grad is None) or torch.equal(one.grad, other.grad)
 
 
 def test_channels_taps_groups_and_places() -> None:
@@ -198,6 +241,23 @@ def test_growth_scores_are_what_a_small_weight_does(make: Callable[[], nn.Module
             assert value(scores[name][tuple(place)]) == pytest.approx(lowered / step, rel=1e-3, abs=1e-5)
 
 
+def test_growth_scores_are_zero_where_nothing_is_asked_for() -> None:
+    one, two = mlp([3, 2], 0.5, 1), mlp([3, 4, 2], 0.5, 1)
+    nothing = {"branching": 0.0, "participation": 0.0, "balance": 0.0}
+    for net, wanted in ((one, {**nothing, "balance": 1.0}), (one, nothing), (two, nothing)):
+        scores = growth_scores(net, **wanted)
+        for name, layer in masks.layers(net).items():
+            mask = masks.mask_of(layer).mask
+            assert (scores[name][mask] == -math.inf).all()
+            assert not mask.all()
+            assert (scores[name][~mask] == 0).all()
+    with torch.no_grad():
+        two[0].parametrizations.weight.original.zero_()
+        two[2].parametrizations.weight.original.zero_()
+    for score in growth_scores(two).values():
+        assert not score.isnan().any()
+
+
 def test_growth_joins_the_starved_unit_first() -> None:
     net = mlp([8, 8, 8])
     mask = torch.ones(8, 8, dtype=torch.bool)
@@ -236,7 +296,11 @@ def test_dtype_and_what_is_refused() -> None:
     assert half.weight.grad.dtype == torch.float16
     with pytest.raises(UserError, match="balance is out of range"):
         penalty(nn.Linear(3, 3), balance=-1.0)
-    with pytest.raises(UserError, match="gain is above 0"):
-        penalty_parts(nn.Linear(3, 3), gain=0)
-    with pytest.raises(UserError, match="no layer"):
+    for call in (penalty, penalty_parts, growth_scores):
+        for gain in (0, -1.0, True, "loud", None):
+            with pytest.raises(UserError, match="gain is a positive number"):
+                call(nn.Linear(3, 3), gain=gain)
+    with pytest.raises(UserError, match="no linear or convolutional layer"):
         penalty(nn.ReLU())
+    with pytest.raises(UserError, match="works on a torch network"):
+        penalty(42)

@@ -81,7 +81,7 @@ class _Pair(nn.Module):
 @pytest.mark.parametrize(
     ("net", "x", "named"),
     [
-        (nn.ReLU(), None, "no layer"),
+        (nn.ReLU(), None, "no linear"),
         (nn.Conv2d(1, 2, 3), None, "cannot be told"),
         (nn.Linear(3, 2), torch.randn(1, 3), "shape"),
         (nn.Linear(3, 2), torch.randn(5, 4), "does not take these inputs"),

@@ -70,7 +70,7 @@ def test_other_initialisers_are_other_runs() -> None:
     from sparsefire.search.candidates import DENSE
     from sparsefire.search.runs import Job, settings_of
 
-    studies = [set_up(problem_from_arrays(X, y), Request("quick", init=name)).study for name in ("he", "signs")]
+    studies = [set_up(problem_from_arrays(X, y), Request("quick", init=name)).study for name in ("own", "signs")]
     first, second = (settings_of(study, Job(DENSE, 0, 0)) for study in studies)
     assert first != second
     assert np.array_equal(sorted(first), sorted(set(second) - {"init"}))

@@ -68,7 +68,8 @@ def synflow_masks(
     >>> sum(int(mask.sum()) for mask in found.values())
     4
     """
-    if not 0 < density <= 1 or rounds < 1:
+    fraction = isinstance(density, int | float | np.number) and not isinstance(density, bool) and 0 < density <= 1
+    if not fraction or not isinstance(rounds, int | np.integer) or isinstance(rounds, bool) or rounds < 1:
         raise UserError(
             "density is a fraction and rounds are counted.",
             came=f"density={density!r}, rounds={rounds!r}",

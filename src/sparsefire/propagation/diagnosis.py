@@ -12,7 +12,6 @@ from torch import nn
 
 from sparsefire.errors import UserError
 from sparsefire.propagation.findings import Finding, findings, verdict
-from sparsefire.propagation.init.walk import Layer
 from sparsefire.propagation.learning import Signs, chance, signs_of
 from sparsefire.propagation.measures import MEASURES, measure
 from sparsefire.propagation.paths import PathCounts, path_counts
@@ -20,7 +19,13 @@ from sparsefire.propagation.redraws import redraw
 from sparsefire.propagation.trace import Passage, trace
 
 LEVELS = (0.05, 0.5, 0.95)
-_NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+_NORMS = (
+    nn.modules.batchnorm._BatchNorm,
+    nn.LayerNorm,
+    nn.GroupNorm,
+    nn.RMSNorm,
+    nn.modules.instancenorm._InstanceNorm,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +37,8 @@ class Diagnosis:
             a unit, ``outputs``, ``weights``, ``density``; ``fan_in_min``, ``_median``, ``_mean`` and ``_max``, the same
             of ``fan_out``; ``dead_inputs``, ``dead_outputs``: without any weight; ``disconnected``: units without a
             path from an input or to an output (None where layers do not follow each other); ``dead_units``: share of
-            units whose output is the same for all inputs; ``gradient``: norm, for an error of size 1 at the outputs;
+            units that no live input ever reaches (their output is their bias); ``gradient``: norm, for an error of
+            size 1 at the outputs;
             then ``variance``,
             ``kurtosis``, ``correlation`` and ``dead_share`` as measured
             (:func:`~sparsefire.propagation.measures.measure`) and as predicted for weights drawn afresh, each with
@@ -42,7 +48,8 @@ class Diagnosis:
         findings: what stands in the way, worst first.
         signs: what the probability follows from.
         paths: number of paths from inputs to outputs, exact; None where layers do not follow each other.
-        singular_values: of the Jacobian of the outputs with respect to one input, float64 [min(inputs, outputs)].
+        singular_values: of the Jacobian of the outputs with respect to the first input, float64 [min(inputs,
+            outputs)]; empty for more than 100 outputs.
         redraws: how many the predicted quantiles are from.
     """
 
@@ -94,9 +101,7 @@ def diagnose(net: nn.Module, x: Any = None, *, redraws: int = 32, rng: Any = 0) 
             "no layer of this network is reached.", came=type(net).__name__, expected="layers that its forward calls"
         )
     predicted = redraw(net, found.inputs, int(redraws), rng) if redraws else {}
-    paths = _paths(net)
-    if paths is not None and len(paths.names) != len(found.passages):
-        paths = None
+    paths = path_counts([p.exists.numpy() for p in found.passages]) if found.chain else None
     rows = [
         {**_row(passage, predicted.get(passage.layer.name)), "disconnected": _disconnected(paths, at)}
         for at, passage in enumerate(found.passages)
@@ -105,24 +110,10 @@ def diagnose(net: nn.Module, x: Any = None, *, redraws: int = 32, rng: Any = 0) 
     likely = chance(signs)
     normed = any(isinstance(module, _NORMS) for module in net.modules())
     total = None if paths is None else paths.total
-    listed = tuple(findings(rows, signs, total, normed=normed))
-    table = pd.DataFrame(rows).drop(columns="name")
-    return Diagnosis(
-        table, likely, verdict(listed, likely), listed, signs, total, _singular(net, found.inputs), int(redraws)
-    )
-
-
-def _singular(net: nn.Module, rows: torch.Tensor) -> np.ndarray:
-    from sparsefire.propagation.jacobian import singular_values
-
-    return singular_values(net, rows[:1])[0]
-
-
-def _paths(net: nn.Module) -> PathCounts | None:
-    try:
-        return path_counts(net)
-    except UserError:  # branches, or something between the layers that changes their sizes
-        return None
+    masked = any(row["density"] < 1 for row in rows)
+    listed = tuple(findings(rows, signs, total, normed=normed, masked=masked, idle=found.idle))
+    table = pd.DataFrame(rows).drop(columns=["name", "mute"])
+    return Diagnosis(table, likely, verdict(listed, likely), listed, signs, total, found.singular_values, int(redraws))
 
 
 def _disconnected(paths: PathCounts | None, at: int) -> int | None:
@@ -132,11 +123,12 @@ def _disconnected(paths: PathCounts | None, at: int) -> int | None:
 def _row(passage: Passage, predicted: np.ndarray | None) -> dict[str, Any]:
     layer = passage.layer
     bias: Any = layer.module.bias
-    exists = _exists(layer)
+    exists = passage.exists
     fan_in = exists.flatten(1).sum(1).double()
-    fan_out = exists.transpose(0, 1).flatten(1).sum(1).double()
-    moving = (passage.given != passage.given[0]).any(0)
-    by_unit = moving.reshape(layer.shape[0], -1)
+    groups = int(getattr(layer.module, "groups", 1))
+    fan_out = exists.reshape(groups, -1, *exists.shape[1:]).transpose(1, 2).flatten(2).sum(2).flatten().double()
+    level = 0.0 if bias is None else bias.detach().reshape(-1, *[1] * (passage.given.ndim - 2))
+    reached = (passage.given != level).any(0).reshape(layer.shape[0], -1).any(1)
     row: dict[str, Any] = {
         "layer": layer.name,
         "name": f"layer {layer.name!r}" if layer.name else "the layer",
@@ -150,7 +142,8 @@ def _row(passage: Passage, predicted: np.ndarray | None) -> dict[str, Any]:
         "dead_inputs": int((fan_out == 0).sum()),
         "dead_outputs": int((fan_in == 0).sum()),
         "disconnected": None,  # here so that it stands beside the others
-        "dead_units": 1 - float(by_unit.any(1).double().mean()),
+        "dead_units": 1 - float(reached.double().mean()),
+        "mute": bias is None or not bool((bias > 0).any()),
         "gradient": passage.gradient,
         **measure(passage.given, None if bias is None else bias.detach()),
     }
@@ -160,10 +153,6 @@ def _row(passage: Passage, predicted: np.ndarray | None) -> dict[str, Any]:
             for level in LEVELS:
                 row[f"{key}_{level:.0%}"] = float(np.quantile(known, level)) if len(known) else float("nan")
     return row
-
-
-def _exists(layer: Layer) -> torch.Tensor:
-    return layer.mask.cpu() if layer.mask is not None else layer.module.weight.detach().cpu() != 0  # type: ignore[operator]
 
 
 def _spread(name: str, degrees: torch.Tensor) -> dict[str, float]:

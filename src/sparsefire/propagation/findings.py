@@ -32,7 +32,15 @@ class Finding:
     layer: str | None = None
 
 
-def findings(rows: Sequence[dict[str, Any]], signs: Signs, paths: int | None, *, normed: bool) -> list[Finding]:
+def findings(
+    rows: Sequence[dict[str, Any]],
+    signs: Signs,
+    paths: int | None,
+    *,
+    normed: bool = False,
+    masked: bool = False,
+    idle: Sequence[str] = (),
+) -> list[Finding]:
     """Return what stands in the way, worst first.
 
     Args:
@@ -40,55 +48,63 @@ def findings(rows: Sequence[dict[str, Any]], signs: Signs, paths: int | None, *,
         signs: of the pass.
         paths: from inputs to outputs, None if they were not counted.
         normed: whether there are norm layers.
+        masked: whether there are masks.
+        idle: layers that start at zero.
     """
-    found = []
-    if paths == 0:
-        found.append(Finding(True, "no path leads from the inputs to the outputs: " + _cut(rows)))
-    elif signs.outputs == 0:
-        found.append(Finding(True, "no output depends on the inputs: every path ends in units that never fire"))
-    starved = [row for row in rows if row["dead_units"] > MANY_DEAD and row["fan_in_mean"] < ENOUGH]
-    for row in starved[:1]:
-        more = f"; {len(starved) - 1} more are like it" if len(starved) > 1 else ""
-        text = (
-            f"{row['name']} has mean fan-in {row['fan_in_mean']:.1f}: {row['dead_units']:.0%} of its units can never "
-            f"fire{more}; {_denser(row)}"
-        )
-        found.append(Finding(signs.outputs == 0 or row["dead_units"] > 0.9, text, row["layer"]))
-    if signs.outputs and signs.silence < FAINT:
-        row = min(rows, key=lambda r: r["gradient"])
-        found.append(
-            Finding(
-                True,
-                f"the signal fades: {_power(row['gradient'])} of an error at the outputs reaches {row['name']}; keep "
-                "its size with propagation.init.in_degree_(net) or typical_(net)",
-                row["layer"],
-            )
-        )
+    if not signs.finite:
+        return [_broken(rows)]
+    found = [*_silence(rows, signs, paths), *_starved(rows, signs)]
     if signs.chaos > LOUD:
         mend = "use fewer layers or residual connections" if normed else "use propagation.init.typical_(net)"
-        found.append(
-            Finding(True, f"gradients grow by {_power(10.0**signs.chaos)} from the last layer to the first; {mend}")
-        )
+        text = f"gradients grow by {_power10(signs.chaos)} from the last layer to the first; {mend}"
+        found.append(Finding(True, text))
     if signs.outputs and signs.sameness < ALIKE:
-        found.append(
-            Finding(
-                True,
-                f"inputs can hardly be told apart: {_power(10.0**signs.sameness)} of the last hidden signal differs "
-                "between them; use propagation.init.looks_linear_(net) or fewer layers",
-            )
-        )
+        exact = "sparse_orthogonal_" if masked else "looks_linear_"
+        mend = "use fewer layers" if normed else f"use propagation.init.{exact}(net) or fewer layers"
+        text = f"inputs can hardly be told apart: {_power10(signs.sameness)} of the last hidden signal differs"
+        found.append(Finding(True, f"{text} between them; {mend}"))
     peaked = [row for row in rows if row["kurtosis"] > PEAKED]
     if peaked:
         row = max(peaked, key=lambda r: r["kurtosis"])
-        found.append(
-            Finding(
-                False,
-                f"few units carry the signal: kurtosis {row['kurtosis']:.0f} at {row['name']} (3 is even); use "
-                "propagation.init.signs_(net), or raise the fan-in above 6",
-                row["layer"],
-            )
-        )
+        text = f"few units carry the signal: kurtosis {row['kurtosis']:.0f} at {row['name']} (3 is even)"
+        mend = "use propagation.init.signs_(net), or raise the fan-in above 6"
+        found.append(Finding(False, f"{text}; {mend}", row["layer"]))
+    if idle:
+        more = f" and {len(idle) - 1} more start" if len(idle) > 1 else " starts"
+        text = f"layer {idle[0]!r}{more} at zero; the rest was told as if drawn with variance 1 / fan-in"
+        found.append(Finding(False, text, idle[0]))
     return sorted(found, key=lambda finding: not finding.grave)
+
+
+def _broken(rows: Sequence[dict[str, Any]]) -> Finding:
+    orders = [row for key in ("variance", "gradient") for row in rows if not math.isfinite(row[key])]
+    row = orders[0] if orders else rows[-1]
+    text = f"signals are not finite: NaN or infinity at {row['name']}; look at its weights and their size"
+    return Finding(True, text, row["layer"])
+
+
+def _silence(rows: Sequence[dict[str, Any]], signs: Signs, paths: int | None) -> list[Finding]:
+    if paths == 0:
+        return [Finding(True, "no path leads from the inputs to the outputs: " + _cut(rows))]
+    if signs.silence == -math.inf:
+        return [Finding(True, "no output depends on the inputs: every path ends in units that never fire")]
+    if signs.silence < FAINT:
+        row = min((row for row in rows if row["gradient"] > 0), key=lambda r: r["gradient"])
+        text = f"the signal fades: {_power10(signs.silence)} of an error at the outputs reaches {row['name']}"
+        mend = "keep its size with propagation.init.in_degree_(net) or typical_(net)"
+        return [Finding(True, f"{text}; {mend}", row["layer"])]
+    return []
+
+
+def _starved(rows: Sequence[dict[str, Any]], signs: Signs) -> list[Finding]:
+    starved = [row for row in rows if row["dead_units"] > MANY_DEAD and row["fan_in_mean"] < ENOUGH]
+    if not starved:
+        return []
+    row = starved[0]
+    more = f"; {len(starved) - 1} more are like it" if len(starved) > 1 else ""
+    what = "can never fire" if row["mute"] else "hear nothing of the inputs"
+    text = f"{row['name']} has mean fan-in {row['fan_in_mean']:.1f}: {row['dead_units']:.0%} of its units {what}{more}"
+    return [Finding(signs.outputs == 0 or row["dead_units"] > 0.9, f"{text}; {_denser(row)}", row["layer"])]
 
 
 def verdict(found: Sequence[Finding], chance: float) -> str:
@@ -130,7 +146,5 @@ def _two_digits(value: float) -> str:
     return f"{math.ceil(value * 10**digits - 1e-9) / 10**digits:.{max(0, digits)}f}".rstrip("0")
 
 
-def _power(value: float) -> str:
-    if value == 0:
-        return "nothing"
-    return f"{value:.2g}" if 0.01 <= value < 1000 else f"10^{math.log10(value):.0f}"
+def _power10(logarithm: float) -> str:
+    return f"{10**logarithm:.2g}" if -2 <= logarithm < 3 else f"10^{logarithm:.0f}"

@@ -8,7 +8,8 @@ Four things stop a network from learning, and one pass shows them (:mod:`~sparse
     sameness      log10 of the share of the last hidden signal that differs between inputs
     bottleneck    fewest units of a layer that still tell inputs apart
 
-The chance is a logistic function of them, each cut where it stops to matter, and 0 if no output depends on the input:
+The chance is a logistic function of them, each cut where it stops to matter, and 0 if no output depends on the input
+or a signal is not finite:
 
     logit p = b + w · (silence + 3, chaos − 1, sameness, log2 bottleneck)
     silence in [−12, −3], chaos in [1, 7], sameness in [−5, 0], bottleneck in [1, 32]
@@ -45,6 +46,7 @@ class Signs:
         silence, chaos, sameness: log10 of gradients and of a share; −∞ where there is nothing.
         bottleneck: units, of the layer that has fewest, whose signal differs between inputs.
         outputs: that depend on the input.
+        finite: whether every signal and gradient is a number.
     """
 
     silence: float
@@ -52,6 +54,7 @@ class Signs:
     sameness: float
     bottleneck: int
     outputs: int
+    finite: bool = True
 
     def features(self) -> np.ndarray:
         """Return what the logistic function sees, float64 [4]."""
@@ -74,6 +77,8 @@ def signs_of(found: Trace) -> Signs:
     2
     """
     slopes = [passage.gradient for passage in found.passages]
+    if not found.chain:  # what has no part in the output, or sits behind a branch that starts at zero, may learn later
+        slopes = [slope for slope in slopes if slope > 0] or [0.0]
     last = found.passages[-1].received.flatten(1)
     moving = last - last.mean(0)
     total = float(last.square().sum())
@@ -85,6 +90,7 @@ def signs_of(found: Trace) -> Signs:
         sameness=_log10(float(moving.square().sum()) / total) if total > 0 else -math.inf,
         bottleneck=min(hidden, default=BOTTLENECK[1]) if varies else 0,
         outputs=varies,
+        finite=bool(found.output.isfinite().all()) and all(math.isfinite(slope) for slope in slopes),
     )
 
 
@@ -93,10 +99,10 @@ def chance(signs: Signs) -> float:
 
     >>> chance(Signs(silence=-0.5, chaos=0.1, sameness=-0.5, bottleneck=50, outputs=10)) > 0.9
     True
-    >>> chance(Signs(silence=-300.0, chaos=0.0, sameness=-0.5, bottleneck=0, outputs=0))
+    >>> chance(Signs(silence=-math.inf, chaos=0.0, sameness=-0.5, bottleneck=0, outputs=0))
     0.0
     """
-    if signs.outputs == 0:
+    if not signs.finite or (signs.outputs == 0 and signs.silence == -math.inf):
         return 0.0
     return float(1 / (1 + math.exp(-(INTERCEPT + float(np.dot(WEIGHTS, signs.features()))))))
 

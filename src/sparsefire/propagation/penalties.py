@@ -3,19 +3,19 @@
 All parts are functions of the squared effective weights S = W² (mask and parametrisation included). A kernel [out, in,
 *kernel] counts with the sum of its squared taps. In layer l, with n_l outputs,
 
-    branching      (log χ_l)²,   χ_l = mean_i Σ_j S_ij / gain
-    flow           f_0 = 1,  f_l = S_l f_(l−1) / gain: what reaches each unit in squared signal along all paths
+    branching      (log χ_l)²,   χ_l = mean_i Σ_j S_ij / gain²
+    flow           f_0 = 1,  f_l = S_l f_(l−1) / gain²: what reaches each unit in squared signal along all paths
       paths        (log ψ_l)²,   ψ_l = mean f_l / mean f_(l−1), the branching number of the paths that carry signal
       participation log(n_l Σ f_l² / (Σ f_l)²) ≥ 0: 0 if the flow is shared by all units, log n_l on one unit alone
     balance        mean_j (p_j − q_j)²,   p_j = Σ_i S_ji / mean over j,  q_j = Σ_i S_ij of the layer after, likewise
 
-and each part is the mean over its layers. gain = 2 is the ReLU: χ = 1 is the variance of He et al. 2015
+and each part is the mean over its layers. gain = √2 is the ReLU: χ = 1 is the variance of He et al. 2015
 (arXiv:1502.01852), for dense and masked layers alike. Participation is that of localisation, for squared signals that
 add up without interference. Σ_i S_ji − Σ_i S_ij is what gradient flow conserves in a unit of a ReLU network without
 norm layers (Du et al. 2018, arXiv:1806.00900): a unit that starts unbalanced stays so. The two means take out what the
 widths alone ask for. That these make one penalty is derived here.
 
-A part is 0 where all is critical: every unit has weights with Σ_j S_ij = gain into it, and the same sum as its
+A part is 0 where all is critical: every unit has weights with Σ_j S_ij = gain² into it, and the same sum as its
 neighbours out of it.
 """
 
@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 
 from sparsefire.errors import UserError
-from sparsefire.propagation.init.walk import Layer, layers_of
+from sparsefire.propagation.init.walk import Layer, gain_of, layers_of
 
 PARTS = ("branching", "paths", "participation", "balance")
 _NOTHING = 1e-12  # beside sums of squares of order 1: keeps logarithms of dead layers finite
@@ -42,7 +42,7 @@ def penalty(
     participation: float = 1.0,
     balance: float = 1.0,
     paths: float = 0.0,
-    gain: float = 2.0,
+    gain: Any = "relu",
 ) -> Tensor:
     """Return the weighted sum of :func:`penalty_parts`: a scalar tensor with gradient, to be added to a loss.
 
@@ -50,7 +50,8 @@ def penalty(
         net: a network of linear and convolutional layers, masked or not, that follow each other; see
             :func:`penalty_parts` for those that do not.
         branching, participation, balance, paths: weight of each part, 0 or more.
-        gain: mean square of what enters an activation over that of what leaves it: 2 for ReLU, 1 without activations.
+        gain: root mean square of what enters an activation over that of what leaves it: a number above 0, 1 without
+            activations; or an activation that ``torch.nn.init.calculate_gain`` knows, ``"relu"`` is √2.
 
     Raises:
         UserError: no layers, a weight or gain out of range.
@@ -60,12 +61,13 @@ def penalty(
     (0.4805, [0.6931..., 0.6931...])
     """
     wanted = {"branching": branching, "paths": paths, "participation": participation, "balance": balance}
-    _check(wanted, gain)
+    _check(wanted)
+    square = gain_of(gain) ** 2
     found = layers_of(net)
-    return _total(_parts(found, _weights(found), gain), wanted)
+    return _total(_parts(found, _weights(found), square), wanted)
 
 
-def penalty_parts(net: nn.Module, *, gain: float = 2.0) -> dict[str, Tensor]:
+def penalty_parts(net: nn.Module, *, gain: Any = "relu") -> dict[str, Tensor]:
     """Return each part of the penalty: ``"branching"``, ``"paths"``, ``"participation"`` and ``"balance"``.
 
     Args:
@@ -81,9 +83,9 @@ def penalty_parts(net: nn.Module, *, gain: float = 2.0) -> dict[str, Tensor]:
     >>> {name: round(abs(part.item()), 5) for name, part in penalty_parts(net).items()}
     {'branching': 0.0, 'paths': 0.0, 'participation': 0.0, 'balance': 0.0}
     """
-    _check({}, gain)
+    square = gain_of(gain) ** 2
     found = layers_of(net)
-    return _parts(found, _weights(found), gain)
+    return _parts(found, _weights(found), square)
 
 
 def growth_scores(
@@ -93,7 +95,7 @@ def growth_scores(
     participation: float = 1.0,
     balance: float = 1.0,
     paths: float = 0.0,
-    gain: float = 2.0,
+    gain: Any = "relu",
 ) -> dict[str, Tensor]:
     """Return how much each missing weight would lower the penalty if it came: −∂ penalty / ∂ w², at w = 0.
 
@@ -113,16 +115,20 @@ def growth_scores(
             [ 0.2667,  0.2667,    -inf]])
     """
     wanted = {"branching": branching, "paths": paths, "participation": participation, "balance": balance}
-    _check(wanted, gain)
+    _check(wanted)
+    square_of_gain = gain_of(gain) ** 2
     found = layers_of(net)
     with torch.enable_grad():
         squares = [weight.detach().square().requires_grad_() for weight in _weights(found)]
-        total = _total(_parts(found, squares, gain, squared=True), wanted)
-        slopes = torch.autograd.grad(total, squares, materialize_grads=True)
+        total = _total(_parts(found, squares, square_of_gain, squared=True), wanted)
+        if total.requires_grad:
+            slopes = torch.autograd.grad(total, squares, materialize_grads=True)
+        else:  # nothing is asked for, or only a balance that one layer does not have
+            slopes = tuple(torch.zeros_like(square) for square in squares)
     scores = {}
     for layer, square, slope in zip(found, squares, slopes, strict=True):
         exists = layer.mask if layer.mask is not None else square.detach() != 0
-        scores[layer.name] = torch.where(exists, -math.inf, -slope)
+        scores[layer.name] = torch.where(exists, -math.inf, 0.0 - slope)
     return scores
 
 
@@ -131,7 +137,7 @@ def _weights(found: Sequence[Layer]) -> list[Tensor]:
     return [weight.float() if weight.dtype in (torch.float16, torch.bfloat16) else weight for weight in weights]
 
 
-def _parts(found: Sequence[Layer], weights: Sequence[Tensor], gain: float, squared: bool = False) -> dict[str, Tensor]:
+def _parts(found: Sequence[Layer], weights: Sequence[Tensor], gain2: float, squared: bool = False) -> dict[str, Tensor]:
     parts: dict[str, list[Tensor]] = {name: [] for name in PARTS}
     before: tuple[Layer, Tensor, Tensor] | None = None  # with the flow out of its units, and the sums into them
     for layer, weight in zip(found, weights, strict=True):
@@ -142,8 +148,8 @@ def _parts(found: Sequence[Layer], weights: Sequence[Tensor], gain: float, squar
         if before is not None and places:  # only the shape of the flow goes on: means would overflow in deep networks
             flow = _relative(before[1])
         into, flow, out_of = _Sums.apply(blocks, flow, squared)
-        flow = flow / gain
-        parts["branching"].append(_log(into.mean() / gain).square())
+        flow = flow / gain2
+        parts["branching"].append(_log(into.mean() / gain2).square())
         parts["paths"].append(_log(flow.mean()).square())
         parts["participation"].append(_localisation(flow))
         if before is not None and places:
@@ -157,7 +163,8 @@ class _Sums(torch.autograd.Function):
     """Return Σ_j S_ij, Σ_j S_ij f_j and Σ_i S_ij with S = Σ_taps W², keeping no S between forward and backward.
 
     Weights come as [groups, out / groups, in / groups, taps], the flow as [in]. The gradient of all three in S is the
-    product of an [out, 3] and a [3, in] matrix. With ``squared`` the weights are squares already.
+    product of an [out, 3] and a [3, in] matrix. With ``squared`` the weights are squares already. Autocast is off for
+    both: it would round sums of squares to half precision, and gradients would not fit the weights.
     """
 
     @staticmethod
@@ -166,8 +173,9 @@ class _Sums(torch.autograd.Function):
         ctx.squared = squared
         sums = _over_taps(blocks, squared)
         flow = flow.view(sums.shape[0], -1, 1)
-        both = sums @ torch.cat([torch.ones_like(flow), flow], 2)
-        out_of = sums.new_ones(sums.shape[0], 1, sums.shape[1]) @ sums
+        with torch.autocast(blocks.device.type, enabled=False):
+            both = sums @ torch.cat([torch.ones_like(flow), flow], 2)
+            out_of = sums.new_ones(sums.shape[0], 1, sums.shape[1]) @ sums
         return both[..., 0].flatten(), both[..., 1].flatten(), out_of.flatten()
 
     @staticmethod
@@ -179,13 +187,15 @@ class _Sums(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             ahead = torch.stack([into, through, torch.ones_like(into)], 2) * (1 if ctx.squared else 2)
             back = torch.stack([torch.ones_like(out_of), flow.view(groups, -1), out_of], 1)
-            of_blocks = (ahead @ back).unsqueeze(3)
+            with torch.autocast(blocks.device.type, enabled=False):
+                of_blocks = (ahead @ back).unsqueeze(3)
             if ctx.squared:
                 of_blocks = of_blocks.expand_as(blocks)
             else:
                 of_blocks = of_blocks.mul_(blocks) if blocks.shape[3] == 1 else of_blocks * blocks
         if ctx.needs_input_grad[1]:
-            of_flow = (through.unsqueeze(1) @ _over_taps(blocks, ctx.squared)).flatten()
+            with torch.autocast(blocks.device.type, enabled=False):
+                of_flow = (through.unsqueeze(1) @ _over_taps(blocks, ctx.squared)).flatten()
         return of_blocks, of_flow, None
 
 
@@ -225,10 +235,8 @@ def _total(parts: dict[str, Tensor], wanted: dict[str, float]) -> Tensor:
     return total
 
 
-def _check(wanted: dict[str, float], gain: float) -> None:
-    for name, value in {**wanted, "gain": gain}.items():
+def _check(wanted: dict[str, float]) -> None:
+    for name, value in wanted.items():
         number: Any = value
         if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number < math.inf:
             raise UserError(f"{name} is out of range.", came=f"{name}={value!r}", expected="a number of 0 or more")
-    if gain == 0:
-        raise UserError("a gain is above 0.", came="gain=0", expected="2 for ReLU, 1 without activations")

@@ -32,7 +32,7 @@ def diagnosis_block(d: Diagnosis, title: str, *, colour: bool = False) -> str:
     >>> print(diagnosis_block(diagnose(net, torch.eye(2), redraws=0), "mine"))
     Layers  mine
       layer  weights  density  fan-in  dead  |h|²  gradient
-      –            2      0.5       1    0%   0.5     0.476
+      –            2      0.5       1    0%   0.5      0.39
     <BLANKLINE>
     VERDICT  Likely to learn (97%): nothing stands in its way
       paths  2 from inputs to outputs

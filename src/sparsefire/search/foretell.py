@@ -61,6 +61,6 @@ def _at_start(study: Study, plan: Plan, candidate: Candidate, shape: tuple[int, 
     training = plan.training(candidate)
     if candidate.training_method != "dense":
         sparsify(net, training.density, "static", training.layout or "erk", rng=study.rng)
-    if training.init != "he":
+    if training.init != "own":
         INITIALISERS[training.init](net, rng=study.rng)
     return net

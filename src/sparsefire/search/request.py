@@ -53,7 +53,7 @@ class Request:
     level: float = 0.05
     rule: str = "backprop"
     layout: str | None = None
-    init: str = "he"
+    init: str = "own"
     model: str = "mlp"
     hidden: Sequence[int] | None = None
     rng: Any = 0

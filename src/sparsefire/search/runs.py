@@ -97,7 +97,7 @@ def settings_of(study: Study, job: Job) -> dict[str, Any]:
         }
         if training.rule == "forward-gradient":
             own["directions"] = training.directions
-        if training.init != "he":
+        if training.init != "own":
             own["init"] = training.init
     return {
         "format": 1,

@@ -18,17 +18,26 @@ from sparsefire.propagation import init
 from sparsefire.rules import RULES, ForwardGradient, Rule
 from sparsefire.sparsity import METHODS, sparsify
 from sparsefire.sparsity.rewinding import levels_to
+from sparsefire.train.networks import initialise_
 
 WARM_UP = 0.05  # share of a schedule in which the rate rises
 CHUNK = 4096  # rows evaluated at once
+
+
+def _he(net: nn.Module, rng: Any) -> nn.Module:
+    initialise_(net, rng)
+    return net
+
+
 INITIALISERS: dict[str, Callable[..., nn.Module]] = {
-    "he": lambda net, rng: net,
+    "own": lambda net, rng: net,
+    "he": _he,
     "in-degree": init.in_degree_,
     "signs": init.signs_,
     "typical": init.typical_,
     "typical-signs": partial(init.typical_, weights="sign"),
 }
-"""First weights by name, as on the command line; they see the masks that training starts with."""
+"""First weights by name, as on the command line; but for He's they see the masks that training starts with."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +54,8 @@ class Training:
         weight_decay: decoupled, on weights.
         rule: ``"backprop"`` or ``"forward-gradient"``.
         directions: of a forward gradient.
-        init: a name in ``INITIALISERS``; ``"he"`` leaves the network as it comes.
+        init: a name in ``INITIALISERS``; ``"own"`` leaves the network as it comes
+            (He normal for mlp and cnn).
     """
 
     method: str = "dense"
@@ -57,7 +67,7 @@ class Training:
     weight_decay: float = 0.02
     rule: str = "backprop"
     directions: int = 16
-    init: str = "he"
+    init: str = "own"
 
 
 def train(
@@ -109,7 +119,7 @@ def train(
         topology = sparsify(
             net, training.density, training.method, training.layout, optimizer, scheduler, steps, rng=where
         )
-    if training.init != "he":
+    if training.init != "own":
         INITIALISERS[training.init](net, rng=randomness.integer(rng, "initial weights"))
     order = randomness.stream(rng, "batches")
     with torch.random.fork_rng(devices=[]):  # dropout draws from the global generator: lend it a copy

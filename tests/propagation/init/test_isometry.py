@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -134,3 +136,25 @@ def test_bad_steps(steps: Any) -> None:
         approximate_isometry_(nn.Linear(3, 3), steps=steps)
     with pytest.raises(UserError):
         approximate_isometry_(nn.ReLU())
+
+
+def test_gains_have_the_names_of_torch() -> None:
+    relu, number, default = (
+        approximate_isometry_(nn.Linear(5, 4), rng=0, **given) for given in ({"gain": "relu"}, {"gain": 2**0.5}, {})
+    )
+    assert torch.equal(relu.weight, number.weight)
+    assert torch.equal(relu.weight, default.weight)
+
+
+def test_nothing_is_written_unless_all_is() -> None:
+    net = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
+    before = copy.deepcopy(net.state_dict())
+    with pytest.raises(UserError, match="positive"):
+        approximate_isometry_(net, gain="loud")
+    with patch.object(isometry, "_solve", side_effect=[torch.zeros(4, 4), MemoryError]), pytest.raises(MemoryError):
+        approximate_isometry_(net)
+    net[4].weight = net[0].weight
+    with pytest.raises(UserError, match="layer '4' shares its weight with layer '0'"):
+        approximate_isometry_(net)
+    assert torch.equal(net[0].weight, before["0.weight"])
+    assert torch.equal(net[2].weight, before["2.weight"])

@@ -15,7 +15,7 @@ import sparsefire as sf
 from sparsefire import masks
 from sparsefire.errors import UserError
 from sparsefire.propagation.init import looks_linear_
-from sparsefire.propagation.init.looks_linear import mirror, mirrored_masks
+from sparsefire.propagation.init.looks_linear import mirrored_mask, mirrored_masks
 
 
 def mlp(*widths: int, dtype: torch.dtype = torch.float64) -> nn.Sequential:
@@ -180,7 +180,7 @@ def test_mirrored_masks_keep_counts_and_degrees(
 ) -> None:
     shape = (out * (1 + rows), into * (1 + columns), taps)
     mask = torch.rand(shape, generator=torch.Generator().manual_seed(rng)) < density
-    got = mirror(mask, rows=rows, columns=columns, rng=rng)
+    got = mirrored_mask(mask, rows=rows, columns=columns, rng=rng)
     images = (1 + rows) * (1 + columns)
     block = got[:out, :into]
     assert torch.equal(got, block.repeat(1 + rows, 1 + columns, 1))
@@ -194,14 +194,14 @@ def test_mirrored_masks_keep_counts_and_degrees(
 
 
 def test_a_mask_that_is_mirrored_stays() -> None:
-    mask = mirror(torch.rand(8, 6, generator=torch.Generator().manual_seed(0)) < 0.5, rng=1)
-    assert torch.equal(mirror(mask, rng=2), mask)
+    mask = mirrored_mask(torch.rand(8, 6, generator=torch.Generator().manual_seed(0)) < 0.5, rng=1)
+    assert torch.equal(mirrored_mask(mask, rng=2), mask)
 
 
 def test_mirrors_are_drawn_by_rng() -> None:
     mask = torch.rand(40, 40, generator=torch.Generator().manual_seed(0)) < 0.3
-    assert torch.equal(mirror(mask, rng=0), mirror(mask, rng=0))
-    assert not torch.equal(mirror(mask, rng=0), mirror(mask, rng=1))
+    assert torch.equal(mirrored_mask(mask, rng=0), mirrored_mask(mask, rng=0))
+    assert not torch.equal(mirrored_mask(mask, rng=0), mirrored_mask(mask, rng=1))
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_mirrors_are_drawn_by_rng() -> None:
 )
 def test_masks_without_mirror(mask: Any, words: str) -> None:
     with pytest.raises(UserError, match=words):
-        mirror(mask)
+        mirrored_mask(mask)
 
 
 def test_sparse_networks_with_mirrored_masks_are_linear() -> None:
@@ -290,6 +290,10 @@ def tied() -> nn.Sequential:
     return net
 
 
+def between(module: nn.Module) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(4, 6), module, nn.ReLU(), nn.Linear(6, 2))
+
+
 def half_masked() -> nn.Sequential:
     net = mlp(6, 6, 6, 6)
     masks.attach_(net[2], torch.arange(36).reshape(6, 6) % 4 > 0)
@@ -305,11 +309,18 @@ def half_masked() -> nn.Sequential:
         (nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 2)), {}, "'1' after layer '0'"),
         (grouped(), {}, "layer '2'"),
         (tied(), {}, "layer '4' shares"),
+        (nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(16, 2)), {}, "layer '2' does not read layer '0'"),
+        (nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Flatten(), nn.Linear(32, 2)), {}, "layer '3' does not read"),
+        (between(nn.BatchNorm1d(6)), {}, "'1' after layer '0'"),
+        (between(nn.LayerNorm(6)), {}, "'1' after layer '0'"),
+        (between(nn.GroupNorm(2, 6)), {}, "'1' after layer '0'"),
+        (between(nn.MaxPool1d(1)), {}, "'1' after layer '0'"),
+        (between(nn.AdaptiveMaxPool1d(6)), {}, "'1' after layer '0'"),
         (half_masked(), {}, "layer '2' is not mirrored"),
         (half_masked(), {"submatrix": "orthogonal"}, r"layer '2'(.|\n)*sparse_orthogonal_"),
         (convolutional(), {"submatrix": "orthogonal", "centre": False}, "layer '0'"),
         (mlp(4, 6, 2), {"submatrix": "uniform"}, "submatrix='uniform'"),
-        (nn.ReLU(), {}, "no layer"),
+        (nn.ReLU(), {}, "no linear or convolutional layer"),
     ],
 )
 def test_wrong_use_names_the_layer_and_writes_nothing(net: nn.Module, options: dict[str, Any], words: str) -> None:
@@ -317,6 +328,12 @@ def test_wrong_use_names_the_layer_and_writes_nothing(net: nn.Module, options: d
     with pytest.raises(UserError, match=words):
         looks_linear_(net, **options)
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+def test_norms_before_the_first_and_after_the_last_layer_are_free() -> None:
+    net = nn.Sequential(nn.LayerNorm(4), *mlp(4, 6, 2), nn.BatchNorm1d(2)).double()
+    looks_linear_(net, rng=0)
+    assert_linear(net[1:-1], 4)
 
 
 def test_activations_before_the_first_and_after_the_last_layer_are_free() -> None:

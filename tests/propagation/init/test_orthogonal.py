@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 from typing import Any
 
 import numpy as np
@@ -238,7 +239,7 @@ def test_the_same_rng_gives_the_same_weights() -> None:
         (mlp(8, 16, 16, 8, activation=nn.Tanh), {}, "ReLU"),
         (nn.Sequential(nn.Linear(8, 16), nn.Linear(12, 4)), {}, "'1'"),
         (nn.Sequential(nn.Conv2d(4, 8, 3, groups=2)), {"looks_linear": False}, "'0'"),
-        (nn.Sequential(nn.ReLU()), {}, "no layer"),
+        (nn.Sequential(nn.ReLU()), {}, "no linear or convolutional layer"),
     ],
 )
 def test_bad_networks_are_named(net: nn.Module, options: dict[str, Any], named: str) -> None:
@@ -256,6 +257,34 @@ def test_too_few_weights_name_the_layer_before_anything_is_written() -> None:
         sparse_orthogonal_(net)
     with pytest.raises(UserError, match="fewer weights"):
         sparse_orthogonal_(net, 0.5)
-    with pytest.raises(UserError, match="density is 2"):
+    with pytest.raises(UserError, match="density is a fraction"):
         sparse_orthogonal_(net, 2)
     assert all(torch.equal(value, state[name]) for name, value in net.state_dict().items())
+
+
+def test_gains_have_the_names_of_torch() -> None:
+    relu, number = (
+        sparse_orthogonal_(mlp(4, 8, 4), looks_linear=False, gain=gain, rng=0) for gain in ("relu", math.sqrt(2.0))
+    )
+    assert torch.equal(relu[0].weight, number[0].weight)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [({"gain": "loud"}, "gain"), ({"gain": 0}, "gain"), ({"density": "x"}, "density"), ({"density": True}, "density")],
+)
+def test_wrong_numbers_are_told(options: dict[str, Any], words: str) -> None:
+    net = mlp(4, 8, 4)
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    with pytest.raises(UserError, match=words):
+        sparse_orthogonal_(net, **options)
+    with pytest.raises(UserError, match="entries"):
+        butterfly_orthogonal(4, "x")  # type: ignore[arg-type]
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+def test_norms_between_the_layers_are_refused() -> None:
+    net = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 4))
+    with pytest.raises(UserError, match="'1' after layer '0'"):
+        sparse_orthogonal_(net)
+    sparse_orthogonal_(net, looks_linear=False)

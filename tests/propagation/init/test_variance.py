@@ -289,5 +289,7 @@ def test_typical_names_a_shared_weight_and_a_layer_that_nothing_passes() -> None
     with pytest.raises(UserError, match="no signal passes layer '2'"):
         typical_(net)
     assert unchanged(net, before)
-    with pytest.raises(UserError, match="no layer"):
+    with pytest.raises(UserError, match="works on a torch network"):
+        typical_("net")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="no linear or convolutional layer"):
         typical_(nn.ReLU())

@@ -26,7 +26,7 @@ from sparsefire.propagation.laws.sparse import dead_share, kurtosis
     ],
 )
 def test_verdicts(fan_in, weights, topological, localisation):
-    found = criticalities(fan_in, weights, depth=6)
+    found = criticalities(fan_in, 6, None, weights)
     assert found.topological.verdict == topological
     assert found.localisation.verdict == localisation
     assert found.metric.verdict == "critical"
@@ -48,7 +48,7 @@ def test_the_metric_one_is_apart(v, verdict):
 
 def test_scaled_by_the_own_fan_in_units_without_inputs_are_lost():
     law = np.array([0.2, 0.0, 0.0, 0.0, 0.8])
-    found = criticalities(law, "sign", depth=5, scaled="actual")
+    found = criticalities(law, 5, weights="sign", scaled="actual")
     assert found.metric.chi == pytest.approx(0.8)
     assert found.metric.verdict == "subcritical"
 
@@ -60,7 +60,7 @@ def test_at_finite_width():
     assert found.localisation.gap == pytest.approx(-law.drift())
     assert found.localisation.gap > 0
     np.testing.assert_allclose(found.localisation.participation, law.participation)
-    np.testing.assert_allclose(found.topological.dead, dead_share(4, 10, 100, distinct=True))
+    np.testing.assert_allclose(found.topological.dead, dead_share(4, 10, 100))
     narrowing = criticalities(24, width=[400, 300, 200], depth=2)
     assert abs(narrowing.localisation.drift) < 0.02  # per unit, so that widths do not count
     assert "against log χ" in str(found)
@@ -73,6 +73,8 @@ def test_layers_of_their_own():
     assert found.localisation.handed_on == pytest.approx(6 / 4)
     assert found.topological.dead.shape == (2,)
     assert len(criticalities([0.5, 0.5]).topological.dead) == 20  # a law, not two layers
+    array = criticalities(np.array([2, 8]))
+    assert str(array) == str(found)
 
 
 def test_nothing_arrives():
@@ -86,7 +88,8 @@ def test_nothing_arrives():
     "call",
     [
         lambda: criticalities(-1),
-        lambda: criticalities(3, "cauchy"),
+        lambda: criticalities(3, weights="cauchy"),
+        lambda: criticalities(3, "sign"),
         lambda: criticalities(3, depth=0),
         lambda: criticalities([3, 4], depth=3),
         lambda: criticalities(3, scaled="own"),

@@ -53,7 +53,7 @@ def test_the_grid_has_the_moments_of_the_recursion(fan_in, weights):
 
 def test_one_input_over_a_normal_weight_is_a_product_of_normals():
     """P(|w x| ≤ t) by the Bessel function K₀."""
-    law = density_evolution(1, 1, "linear", weight_variance=1.0)[0]
+    law = density_evolution(1, 1, activation="linear", weight_variance=1.0)[0]
     t = np.array([1e-6, 0.01, 0.3, 2.0, 6.0])
     wanted = [integrate.quad(lambda z: 2 / np.pi * special.k0(z), 0, one, epsabs=1e-13)[0] for one in t]
     assert law.within(t) == pytest.approx(np.array(wanted), rel=1e-6, abs=1e-9)
@@ -62,7 +62,7 @@ def test_one_input_over_a_normal_weight_is_a_product_of_normals():
 
 def test_two_inputs_make_a_laplace_law():
     """w₁ x₁ + w₂ x₂ of standard normals has the characteristic function 1 / (1 + t²)."""
-    law = density_evolution(2, 1, "linear", weight_variance=2.0)[0]
+    law = density_evolution(2, 1, activation="linear", weight_variance=2.0)[0]
     x = np.array([-3.0, -0.2, 0.0, 1e-3, 0.5, 4.0, 12.0])
     assert law.cdf(x) == pytest.approx(stats.laplace.cdf(x), abs=1e-8)
     assert law.density(x[x != 0]) == pytest.approx(stats.laplace.pdf(x[x != 0]), rel=1e-4)
@@ -81,7 +81,7 @@ def test_many_inputs_make_a_normal_law(weights):
 
 
 def test_signs_of_normals_are_normal():
-    law = density_evolution(3, 1, "linear", "sign", weight_variance=1.0)[0]
+    law = density_evolution(3, 1, "sign", activation="linear", weight_variance=1.0)[0]
     x = np.linspace(-4, 4, 17)
     assert law.cdf(x) == pytest.approx(stats.norm.cdf(x), abs=1e-8)
 
@@ -96,7 +96,7 @@ def test_a_bias_alone():
 
 def test_sigmoids_of_no_live_input_still_deliver():
     """φ(0) = 1/2 from every unit of layer 1, all dead: layer 2 adds up halves over normal weights."""
-    laws = density_evolution([[1.0], 4], None, "sigmoid", weight_variance=1.0)
+    laws = density_evolution([[1.0], 4], None, activation="sigmoid", weight_variance=1.0)
     assert laws[0].dead() == 1.0
     assert laws[1].variance() == pytest.approx(0.25)
     assert laws[1].cdf(0.3) == pytest.approx(stats.norm.cdf(0.6), abs=1e-7)
@@ -128,7 +128,7 @@ def test_laws_against_simulation(fan_in, name, weights, weight_variance, bias_va
     """Deciles of |h| after 4 layers, 12 networks; the standard error is that of networks."""
     rng, phi, units, runs = np.random.default_rng(7), activation(name), 40_000, 12
     arguments = {"weight_variance": weight_variance, "bias_variance": bias_variance}
-    law = density_evolution(fan_in, 4, name, weights, **arguments)[-1]
+    law = density_evolution(fan_in, 4, weights, activation=name, **arguments)[-1]
     x = law.quantile(np.array([0.55, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999]))
     shares, dead = np.empty((runs, len(x))), np.empty(runs)
     for run in range(runs):
@@ -150,8 +150,8 @@ def test_fan_ins_of_a_wiring_and_by_layer():
 
 def test_weights_by_actual_fan_in():
     """Half of the units have one input, half have two: a mixture of the laws of each."""
-    law = density_evolution([0, 0.5, 0.5], 1, "linear", weight_variance=1.0, scaled="actual")[0]
-    single, double = (density_evolution(k, 1, "linear", weight_variance=1.0)[0] for k in (1, 2))
+    law = density_evolution([0, 0.5, 0.5], 1, activation="linear", weight_variance=1.0, scaled="actual")[0]
+    single, double = (density_evolution(k, 1, activation="linear", weight_variance=1.0)[0] for k in (1, 2))
     x = np.array([0.01, 0.5, 2.0])
     assert law.cdf(x) == pytest.approx((single.cdf(x) + double.cdf(x)) / 2, abs=1e-9)
     assert law.variance() == pytest.approx(1.0)
@@ -159,13 +159,13 @@ def test_weights_by_actual_fan_in():
 
 
 def test_starts():
-    default = density_evolution(4, 2, "tanh")
-    same = density_evolution(4, 2, "tanh", start=stats.norm())
+    default = density_evolution(4, 2, activation="tanh")
+    same = density_evolution(4, 2, activation="tanh", start=stats.norm())
     x = np.array([0.01, 0.4, 1.0, 3.0])
     assert same[1].cdf(x) == pytest.approx(default[1].cdf(x), abs=1e-8)
     assert same[1].variance() == pytest.approx(default[1].variance(), rel=1e-7)
-    sampled = density_evolution(4, 2, "tanh", start=np.linspace(0, 1, 40_002)[1:-1])
-    uniform = density_evolution(4, 2, "tanh", start=stats.uniform())
+    sampled = density_evolution(4, 2, activation="tanh", start=np.linspace(0, 1, 40_002)[1:-1])
+    uniform = density_evolution(4, 2, activation="tanh", start=stats.uniform())
     assert sampled[1].cdf(x) == pytest.approx(uniform[1].cdf(x), abs=1e-5)
     zeros = density_evolution(4, 1, start=[0.0, 0.0, 1.0, -1.0], inputs="plain")[0]
     assert zeros.dead() == pytest.approx(0.5**4)
@@ -195,7 +195,7 @@ def test_heavy_tails_stay_on_the_grid():
 @settings(max_examples=15, deadline=None)
 @given(st.integers(1, 12), st.sampled_from(["relu", "tanh", "leaky_relu"]), st.floats(0.0, 1.0))
 def test_laws_are_laws(fan_in, name, bias):
-    law = density_evolution(fan_in, 2, name, bias_variance=bias)[-1]
+    law = density_evolution(fan_in, 2, activation=name, bias_variance=bias)[-1]
     x = np.linspace(-5, 5, 41)
     found = law.cdf(x)
     assert (np.diff(found) >= 0).all()

@@ -205,7 +205,7 @@ def test_kurtosis_without_limit():
 )
 def test_sparse_orbits_against_density_evolution(name, fan_in, weights, weight_variance, bias_variance, most):
     laws = density_evolution(
-        fan_in, 10, name, weights, weight_variance=weight_variance, bias_variance=bias_variance
+        fan_in, 10, weights, activation=name, weight_variance=weight_variance, bias_variance=bias_variance
     )  # fmt: skip
     found = orbit(10, name, weight_variance, bias_variance, fan_in=fan_in, weights=weights)
     exact = np.array([[law.variance(), law.kurtosis()] for law in laws]).T

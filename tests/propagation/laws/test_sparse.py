@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from inspect import signature
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,6 +12,10 @@ from scipy import stats
 
 from sparsefire.cascades.approximate.degree_laws import poisson
 from sparsefire.errors import UserError
+from sparsefire.propagation.laws.criticality import criticalities
+from sparsefire.propagation.laws.density_evolution import density_evolution
+from sparsefire.propagation.laws.log_norm import log_norm
+from sparsefire.propagation.laws.mean_field import orbit
 from sparsefire.propagation.laws.moments import fan_in_law
 from sparsefire.propagation.laws.sparse import (
     active_law,
@@ -137,22 +143,61 @@ def test_the_finite_chain_against_sparse_layers(distinct):
         active[(x > 0).sum()] += 1
         dead[(h == 0).sum()] += 1
     for counts, law in (
-        (active, active_law(k, depth, n, distinct=distinct)[-1]),
-        (dead, dead_law(k, depth, n, distinct=distinct)[-1]),
+        (active, active_law(k, depth, n, distinct=distinct, inputs="plain")[-1]),
+        (dead, dead_law(k, depth, n, distinct=distinct, inputs="plain")[-1]),
     ):
         groups = np.minimum(np.searchsorted(np.cumsum(law), np.linspace(0.08, 0.92, 11)), n)
         cells = np.unique(np.searchsorted(np.unique(groups), np.arange(n + 1)), return_inverse=True)[1]
         expected = np.bincount(cells, law) * nets
         assert expected.min() > 20
         assert stats.chisquare(np.bincount(cells, counts), expected).pvalue > 1e-3
-    share = dead_share(k, depth, n, distinct=distinct, inputs="all")[-1]
-    assert share == pytest.approx(dead_law(k, depth, n, distinct=distinct)[-1] @ np.arange(n + 1) / n, abs=1e-13)
+    share = dead_share(k, depth, n, distinct=distinct, inputs="plain")[-1]
+    assert share == pytest.approx(
+        dead_law(k, depth, n, distinct=distinct, inputs="plain")[-1] @ np.arange(n + 1) / n, abs=1e-13
+    )
+
+
+def test_all_laws_take_the_same_inputs():
+    """Activated: half of the inputs live, in every law; plain: all of them."""
+    for inputs, share in (("activated", 0.5**3), ("plain", 0.0)):
+        assert dead_share(3, 1, inputs=inputs)[0] == share
+        assert density_evolution(3, 1, inputs=inputs)[0].dead() == pytest.approx(share, abs=1e-12)
+        law = dead_law(3, 1, 8, inputs=inputs)[0]
+        assert law @ np.arange(9) / 8 == pytest.approx(share)
+        second = orbit(1, fan_in=3, inputs=inputs).variance[0]  # of numbers of variance 1: ReLU halves it
+        assert second == pytest.approx(1.0 if inputs == "activated" else 2.0)
+    for law in (dead_share, active_law, dead_law, density_evolution, orbit):
+        assert signature(law).parameters["inputs"].default == "activated"
+    for law in (dead_share, active_law, dead_law, criticalities):
+        assert signature(law).parameters["distinct"].default is True
+    np.testing.assert_allclose(active_law(3, 2, 9), active_law(3, 2, 9, distinct=True, inputs="activated"))
+
+
+def test_arguments_come_in_one_order():
+    for law in (dead_share, active_law, dead_law, kurtosis, log_norm, criticalities, density_evolution):
+        given = [name for name, one in signature(law).parameters.items() if one.kind is one.POSITIONAL_OR_KEYWORD]
+        assert given == [name for name in ("fan_in", "depth", "width", "weights") if name in given], law.__name__
+        assert set(given) == {"fan_in", "depth", "width", "weights"} & set(signature(law).parameters), law.__name__
+
+
+def test_fan_ins_by_layer():
+    for several in ([3, 4, 2], (3, 4, 2), np.array([3, 4, 2]), np.array([3, 4, 2], dtype=np.uint8)):
+        np.testing.assert_array_equal(dead_share(several), dead_share([3, 4, 2], 3))
+        assert len(kurtosis(several)) == 3
+    assert dead_share([1]).tolist() == dead_share(np.array([1])).tolist() == [0.5]  # one layer of fan-in 1
+    assert dead_share([1.0], 2).tolist() == dead_share(np.array([1.0]), 2).tolist() == [1.0, 1.0]  # nobody is joined
+    for law in ([0, 1], np.array([0, 1]), [0.0, 1.0]):
+        np.testing.assert_array_equal(dead_share(law, 4), dead_share(1, 4))
+    with pytest.raises(UserError, match="one fan-in per layer"):
+        dead_share([1], 2)
+    with pytest.raises(UserError):
+        dead_share(np.array([3.0, 4.0]))
 
 
 def test_many_units_are_the_limit():
     wide = dead_share(3, 10, 2000)
     np.testing.assert_allclose(wide, dead_share(3, 10), atol=2e-3)
-    np.testing.assert_allclose(dead_share(3, 10, 2000, inputs="all"), dead_share(3, 10, inputs="all"), atol=2e-3)
+    np.testing.assert_allclose(dead_share(3, 10, 2000, inputs="plain"), dead_share(3, 10, inputs="plain"), atol=2e-3)
     assert dead_share(2, 200, 50)[-1] > dead_share(2, 200)[-1]  # finite layers die out
     np.testing.assert_allclose(silent_share(3, 4), (1 + dead_share(3, 4)) / 2)
 
@@ -195,7 +240,6 @@ def test_binomials():
         lambda: dead_share(3),
         lambda: dead_share(3, 0),
         lambda: dead_share(-1, 2),
-        lambda: dead_share(3, 2, distinct=True),
         lambda: dead_share(3, 2, inputs=4),
         lambda: dead_share([3, 4], 5),
         lambda: active_law(3, 2),

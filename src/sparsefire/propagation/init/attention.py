@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from sparsefire import masks, randomness
 from sparsefire.errors import UserError
-from sparsefire.propagation.init.orthogonal import mirror
+from sparsefire.propagation.init.looks_linear import mirrored_matrix
 from sparsefire.propagation.init.rotations import semi_orthogonal
 
 _MOST_SWEEPS = 10_000
@@ -206,11 +206,11 @@ def _looks_linear(layers: Sequence[AttentionLayer], widths: list[int], rng: Any)
                 attempt="weights='keep'",
             )
         draws = randomness.stream(int(entropies[i]), "matrix")
-        down, across = 1 if last else 2, 2 if i else 1
+        paired = not last, i > 0
 
-        def head(down: int = down, across: int = across, n: int = units, m: int = columns, draws: Any = draws) -> Any:
-            block = semi_orthogonal(n // down, m // across, None, "givens", draws).copy()
-            return mirror(torch.from_numpy(block), down, across).numpy()
+        def head(paired: tuple[bool, bool] = paired, n: int = units, m: int = columns, draws: Any = draws) -> Any:
+            block = semi_orthogonal(n // (1 + paired[0]), m // (1 + paired[1]), None, "givens", draws).copy()
+            return mirrored_matrix(torch.from_numpy(block), *paired).numpy()
 
         found.append([np.concatenate([head() for _ in range(rows // units)]) for _ in layer.weights])
     return found

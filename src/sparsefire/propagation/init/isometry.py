@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from sparsefire import randomness
 from sparsefire.errors import UserError
 from sparsefire.propagation.init.rotations import semi_orthogonal
-from sparsefire.propagation.init.variance import writable
-from sparsefire.propagation.init.walk import Layer, write_
+from sparsefire.propagation.init.variance import check_untied, writable
+from sparsefire.propagation.init.walk import Layer, gain_of, write_
 
 _BUDGET = 4e10  # multiply-adds for a network, if steps=None: two to three seconds on one core
 _SPARSE_COST = 100  # what one multiply-add costs in the sparse passes, counted in those of a matrix product
@@ -25,7 +25,7 @@ _MOST_STEPS = 3
 
 @torch.no_grad()
 def approximate_isometry_(
-    net: nn.Module, *, steps: int | None = None, gain: float = math.sqrt(2.0), rng: Any = None
+    net: nn.Module, *, steps: int | None = None, gain: Any = "relu", rng: Any = None
 ) -> nn.Module:
     """Set the weights that exist as near to an orthogonal matrix as their mask allows, without data.
 
@@ -36,9 +36,9 @@ def approximate_isometry_(
     over the shorter side of W, which differs from the other by a constant, and multiplying by ``gain``. The start is
     Gaussian with unit rows or columns; then conjugate gradients (Polak–Ribière) with exact line search, since the
     objective along a line is a polynomial of degree four: no step makes it larger. A mask that allows no isometry pulls
-    the minimum below size 1; the matrix is then scaled to the mean square singular value of an isometry. A layer without
-    a mask takes an orthogonal matrix at once, the minimum. A convolution is the matrix [out, in · kernel] of its flattened kernels,
-    one per group.
+    the minimum below size 1; the matrix is then scaled to the mean square singular value of an isometry. A layer
+    without a mask takes an orthogonal matrix at once, the minimum. A convolution is the matrix [out, in · kernel] of
+    its flattened kernels, one per group.
 
     This is an isometry of each layer without its ReLU, and with few weights per unit its minimum nears a signed
     permutation: most of a unit's weight sits on one entry, and deep ReLU networks lose the signal like those of fan-in
@@ -50,14 +50,17 @@ def approximate_isometry_(
         steps: gradient steps of every masked layer, 0 or more; 100 come near the minimum. None: three, or two or one
             where a layer is so large that they leave a fixed budget of work, shared out over layers by their numbers
             of weights.
-        gain: the singular values aimed at; √2 keeps the mean square through ReLU between layers of equal width.
+        gain: the singular values aimed at, a number above 0 or an activation as of
+            :func:`~sparsefire.propagation.init.in_degree_`; ``"relu"``, √2, keeps the mean square through ReLU between
+            layers of equal width.
         rng: see :func:`sparsefire.randomness.entropy`.
 
     Returns:
         The network, its biases zero.
 
     Raises:
-        UserError: steps that are no number, a network without layers, a weight that is made from other tensors.
+        UserError: steps or a gain that are no number, a network without layers, a weight that is made from other
+            tensors or shared by two layers. Nothing is written.
 
     >>> net = approximate_isometry_(nn.Linear(6, 6), gain=1.0, rng=0)
     >>> torch.allclose(net.weight.T @ net.weight, torch.eye(6), atol=1e-6)
@@ -65,13 +68,19 @@ def approximate_isometry_(
     """
     if steps is not None and (isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 0):
         raise UserError("this is no number of steps.", came=f"steps={steps!r}", expected="0 or more, or None")
+    scale = gain_of(gain)
     layers = writable(net)
+    check_untied(layers)
     entropies = randomness.stream(rng, "approximate isometry").integers(2**63, size=len(layers))
     everything = sum(math.prod(layer.shape) for layer in layers if layer.mask is not None)
+    found = []
     for layer, entropy in zip(layers, entropies, strict=True):
         draws = randomness.stream(int(entropy), "matrix")
         budget = _BUDGET * math.prod(layer.shape) / max(1, everything)
-        write_(layer, gain * _solve(layer, steps, budget, draws))
+        weight: Any = layer.module.weight
+        found.append((scale * _solve(layer, steps, budget, draws)).to(weight.dtype))
+    for layer, solved in zip(layers, found, strict=True):
+        write_(layer, solved)
     return net
 
 

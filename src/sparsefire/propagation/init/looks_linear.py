@@ -16,11 +16,16 @@ from torch import Tensor, nn
 from sparsefire import randomness
 from sparsefire.errors import UserError
 from sparsefire.propagation.init.variance import check_untied, writable
-from sparsefire.propagation.init.walk import Layer, generators, layers_of, write_
+from sparsefire.propagation.init.walk import Layer, centre_tap, generators, layers_of, write_
 
 _NOT_RELU = (
     nn.Tanh, nn.Sigmoid, nn.GELU, nn.SiLU, nn.Mish, nn.ELU, nn.SELU, nn.CELU, nn.LeakyReLU, nn.PReLU, nn.RReLU,
     nn.Softplus, nn.Softsign, nn.LogSigmoid, nn.Hardtanh, nn.Hardsigmoid, nn.Hardswish, nn.Tanhshrink,
+)  # fmt: skip
+_NOT_LINEAR = (  # what treats the units of a pair differently, or the signal by its size
+    nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm, nn.CrossMapLRN2d,
+    nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d,
+    nn.FractionalMaxPool2d, nn.FractionalMaxPool3d, nn.LPPool1d, nn.LPPool2d, nn.Softmax, nn.LogSoftmax,
 )  # fmt: skip
 
 
@@ -33,9 +38,9 @@ def looks_linear_(net: nn.Module, *, submatrix: str = "gaussian", centre: bool =
 
     Hidden layers then hold (relu(z), relu(−z)), whose difference is z, and z_l = W0_l z_(l−1) throughout.
 
-    Layers count as one chain in the order of the modules, ReLU after each but the last. Average pooling and flattening
-    keep the pairs; max pooling, norm layers, dropout and residual or other branches are not looked at and break
-    the exact linearity.
+    Layers count as one chain in the order of the modules, ReLU after each but the last. Average pooling and the
+    flattening of images keep the pairs. Dropout, residual and other branches are not looked at and break the exact
+    linearity.
 
     Args:
         net: hidden widths even, as are hidden numbers of channels; inputs and outputs of any width. A mask must repeat
@@ -49,9 +54,9 @@ def looks_linear_(net: nn.Module, *, submatrix: str = "gaussian", centre: bool =
         rng: see :func:`sparsefire.randomness.entropy`.
 
     Raises:
-        UserError: an odd width, a layer that does not read the one before it, groups, an activation between the layers
-            that is no ReLU, a mask that is not mirrored, an orthogonal submatrix on a mask that is not full or with
-            ``centre=False``. It names the layer, and nothing is written.
+        UserError: an odd width, a layer that does not read the one before it, groups; between the layers an activation
+            that is no ReLU, a norm or max pooling; a mask that is not mirrored, an orthogonal submatrix on a mask that
+            is not full or with ``centre=False``. It names the layer, and nothing is written.
 
     >>> net = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 2))
     >>> x = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
@@ -70,17 +75,35 @@ def looks_linear_(net: nn.Module, *, submatrix: str = "gaussian", centre: bool =
         dtype = torch.float64 if layer.module.weight.dtype == torch.float64 else torch.float32
         block = torch.zeros(kept.shape, dtype=dtype)
         if submatrix == "orthogonal":
-            tap = _tap(block)
+            tap = centre_tap(block)
             tap.copy_(torch.nn.init.orthogonal_(torch.empty(tap.shape, dtype=dtype), generator=generator))
         else:
             scale = kept.flatten(1).sum(1).clamp(min=1).to(dtype).rsqrt()
             block[kept] = torch.empty(int(kept.sum()), dtype=dtype).normal_(generator=generator)
             block *= scale.reshape(-1, *[1] * (kept.ndim - 1))
-        write_(layer, _mirrored(block, doubled, sign=-1))
+        write_(layer, mirrored_matrix(block, *doubled))
     return net
 
 
-def mirror(mask: Tensor, *, rows: bool = True, columns: bool = True, rng: Any = None) -> Tensor:
+def mirrored_matrix(block: Tensor, rows: bool, columns: bool, sign: int = -1) -> Tensor:
+    """Return [[A, −A], [−A, A]] of A [out, in, ...]: both halves, or only those of its rows or of its columns.
+
+    Args:
+        block: A.
+        rows: whether units come in pairs, as in all layers but the last.
+        columns: whether inputs do, as in all layers but the first.
+        sign: of the other block; 1 for masks.
+
+    >>> mirrored_matrix(torch.ones(1, 1), True, False).tolist(), mirrored_matrix(torch.ones(1, 1), False, True).tolist()
+    ([[1.0], [-1.0]], [[1.0, -1.0]])
+    """
+    other = block if sign > 0 else -block
+    if columns:
+        block, other = torch.cat([block, other], 1), torch.cat([other, block], 1)
+    return torch.cat([block, other]) if rows else block
+
+
+def mirrored_mask(mask: Tensor, *, rows: bool = True, columns: bool = True, rng: Any = None) -> Tensor:
     """Return a mask that repeats itself over the blocks of a looks-linear layer, with as many weights as it can.
 
     Rows i and i + n/2 (and columns likewise) are folded onto each other. Each folded row keeps its mean in-degree,
@@ -95,7 +118,7 @@ def mirror(mask: Tensor, *, rows: bool = True, columns: bool = True, rng: Any = 
     Raises:
         UserError: an odd number of rows or columns to mirror, or no bool tensor of two dimensions or more.
 
-    >>> mirror(torch.tensor([[True, True], [False, False]]), columns=False, rng=0).sum(1).tolist()
+    >>> mirrored_mask(torch.tensor([[True, True], [False, False]]), columns=False, rng=0).sum(1).tolist()
     [1, 1]
     """
     if not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.ndim < 2:
@@ -121,7 +144,7 @@ def mirror(mask: Tensor, *, rows: bool = True, columns: bool = True, rng: Any = 
     block = np.zeros((units, entries), dtype=bool)
     block[of[chosen], at[chosen]] = True
     shape = (units, mask.shape[1] // (1 + columns), *mask.shape[2:])
-    return _mirrored(torch.from_numpy(block.reshape(shape)), (rows, columns), sign=1).to(mask.device)
+    return mirrored_matrix(torch.from_numpy(block.reshape(shape)), rows, columns, sign=1).to(mask.device)
 
 
 def mirrored_masks(net: nn.Module, *, rng: Any = None) -> dict[str, Tensor]:
@@ -144,7 +167,7 @@ def mirrored_masks(net: nn.Module, *, rng: Any = None) -> dict[str, Tensor]:
     check_chain(net, found)
     own = randomness.stream(rng, "mirrored masks").integers(2**63, size=len(found))
     return {
-        layer.name: mirror(layer.mask, rows=rows, columns=columns, rng=int(one))
+        layer.name: mirrored_mask(layer.mask, rows=rows, columns=columns, rng=int(one))
         for (layer, (rows, columns)), one in zip(_doubled(found), own, strict=True)
         if layer.mask is not None
     }
@@ -159,20 +182,6 @@ def _doubled(found: list[Layer]) -> Iterator[tuple[Layer, tuple[bool, bool]]]:
 def _blocks(whole: Tensor, doubled: tuple[bool, bool]) -> Iterator[Tensor]:
     for part in whole.chunk(2) if doubled[0] else (whole,):
         yield from part.chunk(2, dim=1) if doubled[1] else (part,)
-
-
-def _mirrored(block: Tensor, doubled: tuple[bool, bool], sign: int) -> Tensor:
-    other = block if sign > 0 else -block
-    if doubled[1]:
-        block, other = torch.cat([block, other], 1), torch.cat([other, block], 1)
-    return torch.cat([block, other]) if doubled[0] else block
-
-
-def _tap(weight: Tensor) -> Tensor:
-    """Return the view [out, in] on the centre tap."""
-    while weight.ndim > 2:
-        weight = weight.select(2, (weight.shape[2] - 1) // 2)
-    return weight
 
 
 def _support(layer: Layer, doubled: tuple[bool, bool], submatrix: str, centre: bool) -> Tensor:
@@ -200,12 +209,18 @@ def _support(layer: Layer, doubled: tuple[bool, bool], submatrix: str, centre: b
         )
     if convolution and centre:
         middle = torch.zeros_like(first)
-        _tap(middle).fill_(True)
+        centre_tap(middle).fill_(True)
         first = first & middle
     return first
 
 
 def check_chain(net: nn.Module, found: list[Layer]) -> None:
+    """Raise, naming the layer, unless these layers are one chain in which pairs of units stay pairs.
+
+    Raises:
+        UserError: groups, an odd hidden width, a layer that does not read the one before it, or a module between the
+            layers that no pair passes: an activation that is no ReLU, a norm, max pooling.
+    """
     before: Layer | None = None
     for layer, doubled in _doubled(found):
         if getattr(layer.module, "groups", 1) != 1:
@@ -221,7 +236,7 @@ def check_chain(net: nn.Module, found: list[Layer]) -> None:
                 expected="an even number in every layer but the last",
                 attempt=f"{layer.shape[0] + 1} units",
             )
-        if before is not None and layer.shape[1] % before.shape[0]:
+        if before is not None and not _reads(layer, before):
             raise UserError(
                 f"{layer.label} does not read {before.label}, which comes before it.",
                 came=f"{layer.shape[1]} inputs after {before.shape[0]} units",
@@ -229,16 +244,30 @@ def check_chain(net: nn.Module, found: list[Layer]) -> None:
                 attempt="sf.propagation.init.residual_isometry_ for residual blocks",
             )
         before = layer
-    _check_activations(net, found)
+    _check_between(net, found)
 
 
-def _check_activations(net: nn.Module, found: list[Layer]) -> None:
+def _reads(layer: Layer, before: Layer) -> bool:
+    """Say whether the inputs of a layer are the units before it, or all places of these channels, flattened."""
+    if len(before.shape) > 2 and len(layer.shape) == 2:
+        return layer.shape[1] % before.shape[0] == 0
+    return layer.shape[1] == before.shape[0]
+
+
+def _check_between(net: nn.Module, found: list[Layer]) -> None:
     left = len(found)
     modules = {id(layer.module): layer for layer in found}
     last = found[0]
     for name, module in net.named_modules():
         if id(module) in modules:
             last, left = modules[id(module)], left - 1
+        elif 0 < left < len(found) and isinstance(module, _NOT_LINEAR):
+            raise UserError(
+                f"looks-linear pairs of units do not pass {name!r} after {last.label}.",
+                came=type(module).__name__,
+                expected="ReLU, average pooling or flattening between the layers",
+                attempt="sf.propagation.init.in_degree_(net)",
+            )
         elif 0 < left < len(found) and isinstance(module, _NOT_RELU):
             raise UserError(
                 f"looks-linear needs ReLUs between the layers; {name!r} after {last.label} is none.",

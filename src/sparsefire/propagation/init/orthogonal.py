@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from sparsefire import masks, randomness
 from sparsefire.errors import UserError
-from sparsefire.propagation.init.looks_linear import check_chain
+from sparsefire.propagation.init.looks_linear import check_chain, mirrored_matrix
 from sparsefire.propagation.init.rotations import one_each, rotate, semi_orthogonal
 from sparsefire.propagation.init.variance import check_untied, writable
-from sparsefire.propagation.init.walk import Layer, write_
+from sparsefire.propagation.init.walk import Layer, centre_tap, gain_of, write_
 
 STRUCTURES = ("givens", "butterfly")
 
@@ -80,7 +80,7 @@ def butterfly_orthogonal(n: int, fan_in: float, rng: Any = None) -> Any:
     ({4}, {4}, [0.0, 0.5])
     """
     _check_size(n)
-    if not 1 <= fan_in <= n:
+    if isinstance(fan_in, bool) or not isinstance(fan_in, int | float | np.number) or not 1 <= fan_in <= n:
         raise UserError("a row has from 1 to n entries.", came=f"fan_in={fan_in!r}", expected=f"in [1, {n}]")
     draws = randomness.stream(rng, "butterfly rotations")
     return semi_orthogonal(n, n, math.floor(n * fan_in + 1e-9), "butterfly", draws)
@@ -115,7 +115,7 @@ def sparse_orthogonal_(
     looks_linear: bool = True,
     structure: str = "givens",
     keep: str = "norm",
-    gain: float = 1.0,
+    gain: Any = 1.0,
     rng: Any = None,
 ) -> nn.Module:
     """Give a network exactly orthogonal weights: an isometry at the start, with the masks that this takes.
@@ -143,16 +143,18 @@ def sparse_orthogonal_(
         structure: ``"givens"`` (:func:`givens_orthogonal`) or ``"butterfly"`` (:func:`butterfly_orthogonal`: constant
             fan-in).
         keep: ``"norm"`` or ``"unit"``, what narrowing layers keep on average.
-        gain: factor of all weights; √2 keeps the mean square of a ReLU network that is not looks-linear.
+        gain: factor of all weights, a number above 0 or an activation as of
+            :func:`~sparsefire.propagation.init.in_degree_`; ``"relu"``, √2, keeps the mean square of a ReLU network
+            that is not looks-linear.
         rng: see :func:`sparsefire.randomness.entropy`.
 
     Returns:
         The network, its biases zero.
 
     Raises:
-        UserError: an unknown structure or keep, ``density=`` without masks, too few weights for an orthogonal matrix,
-            a grouped convolution; for looks-linear an odd width, a layer out of the chain, an activation that is no
-            ReLU. The network is left as it was.
+        UserError: an unknown structure, keep or gain, ``density=`` without masks, too few weights for an orthogonal
+            matrix, a grouped convolution; for looks-linear an odd width, a layer out of the chain, an activation that
+            is no ReLU, a norm or max pooling. The network is left as it was.
 
     >>> net = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 8)).double()
     >>> x = torch.randn(3, 8, dtype=torch.float64)
@@ -174,16 +176,17 @@ class _Part:
 
 
 def _plan(
-    net: nn.Module, density: float | None, looks_linear: bool, structure: str, keep: str, gain: float, rng: Any
+    net: nn.Module, density: float | None, looks_linear: bool, structure: str, keep: str, gain: Any, rng: Any
 ) -> list[_Part]:
+    scale = gain_of(gain)
     layers = writable(net)
     check_untied(layers)
     if structure not in STRUCTURES:
         raise UserError(f"there is no structure {structure!r}.", came=repr(structure), expected=" or ".join(STRUCTURES))
     if keep not in ("norm", "unit"):
         raise UserError("narrowing layers keep one of two.", came=f"keep={keep!r}", expected="'norm' or 'unit'")
-    if density is not None and not 0 < density <= 1:
-        raise UserError(f"density is {density}.", came=repr(density), expected="a fraction in (0, 1]")
+    if density is not None:
+        _count(density, 1)
     if density is not None and all(layer.mask is None for layer in layers):
         raise UserError(
             "a density needs a masked network.",
@@ -198,17 +201,18 @@ def _plan(
     entropies = randomness.stream(rng, "orthogonal weights").integers(2**63, size=len(layers))
     plan = []
     for i, layer in enumerate(layers):
-        down, across = (1 if i == len(layers) - 1 else 2, 1 if i == 0 else 2) if looks_linear else (1, 1)
-        rows, columns = layer.shape[0] // down, layer.shape[1] // across
-        count = _room(layer, density, rows, columns, down * across)
+        paired = looks_linear and i < len(layers) - 1, looks_linear and i > 0
+        rows, columns = layer.shape[0] // (1 + paired[0]), layer.shape[1] // (1 + paired[1])
+        count = _room(layer, density, rows, columns, 2 ** sum(paired))
         draws = randomness.stream(int(entropies[i]), "matrix")
         matrix = torch.from_numpy(semi_orthogonal(rows, columns, count, structure, draws).copy())
-        tap = mirror(matrix * (gain * math.sqrt(max(1.0, columns / rows) if keep == "norm" else 1.0)), down, across)
+        size = scale * math.sqrt(max(1.0, columns / rows) if keep == "norm" else 1.0)
+        tap = mirrored_matrix(matrix * size, *paired)
         weight, mask = torch.zeros(layer.shape, dtype=torch.float64), None
-        weight[centre(layer)] = tap
+        centre_tap(weight).copy_(tap)
         if layer.mask is not None:
             mask = layer.mask.clone()
-            mask[centre(layer)] = (tap != 0).to(mask.device)
+            centre_tap(mask).copy_(tap != 0)
         plan.append(_Part(layer, weight, mask))
     return plan
 
@@ -217,7 +221,7 @@ def _room(layer: Layer, density: float | None, rows: int, columns: int, copies: 
     """Return how many entries the matrix of a layer may have, or None for all."""
     if layer.mask is None:
         return None
-    taps = layer.mask[centre(layer)]
+    taps = centre_tap(layer.mask)
     kept = int(taps.count_nonzero())
     place = "at its centre tap" if taps.ndim < layer.mask.ndim else "in all"
     if density is not None:
@@ -245,21 +249,6 @@ def check_plain(layer: Layer) -> None:
         raise UserError(
             f"{layer.label} is a grouped convolution.", came=f"groups={layer.module.groups}", expected="groups=1"
         )
-
-
-def mirror(matrix: Tensor, down: int, across: int) -> Tensor:
-    """Return [[A, −A], [−A, A]], or its first block row (down = 1) or block column (across = 1).
-
-    >>> mirror(torch.ones(1, 1), 2, 1).tolist(), mirror(torch.ones(1, 1), 1, 2).tolist()
-    ([[1.0], [-1.0]], [[1.0, -1.0]])
-    """
-    row = torch.cat([matrix, -matrix], 1) if across == 2 else matrix
-    return torch.cat([row, -row]) if down == 2 else row
-
-
-def centre(layer: Layer) -> tuple[Any, ...]:
-    """Return the index of the centre tap of a convolution (of an even kernel, the one before the middle), or of all."""
-    return (slice(None), slice(None), *((size - 1) // 2 for size in layer.shape[2:]))
 
 
 def _count(density: Any, size: int) -> int:

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from sparsefire import masks, randomness
 from sparsefire.errors import UserError
-from sparsefire.propagation.init.orthogonal import centre, check_plain, mirror
+from sparsefire.propagation.init.looks_linear import mirrored_matrix
+from sparsefire.propagation.init.orthogonal import check_plain
 from sparsefire.propagation.init.rotations import semi_orthogonal
 from sparsefire.propagation.init.variance import check_untied, writable
-from sparsefire.propagation.init.walk import Layer, write_
+from sparsefire.propagation.init.walk import Layer, centre_tap, write_
 
 TRUNKS = ("linear", "relu")
 
@@ -128,7 +129,7 @@ def _planes(n: int, draws: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
 
 def _relu_trunk(out: int, hidden: int, given: int, learned: bool, draws: np.random.Generator) -> list[np.ndarray]:
     def mirrored(matrix: np.ndarray) -> np.ndarray:
-        return mirror(torch.from_numpy(matrix), 2, 2).numpy()
+        return mirrored_matrix(torch.from_numpy(matrix), True, True).numpy()
 
     if learned:
         return [mirrored(matrix) for matrix in _learned(out // 2, hidden // 2, given // 2, draws)]
@@ -221,7 +222,7 @@ def _check_widths(one: Layer, two: Layer, side: Layer | None, trunk: str) -> Non
 
 def _at_centre(layer: Layer, matrix: np.ndarray) -> Tensor:
     weight = torch.zeros(layer.shape, dtype=torch.float64)
-    weight[centre(layer)] = torch.from_numpy(matrix)
+    centre_tap(weight).copy_(torch.from_numpy(matrix))
     if layer.mask is not None:
         absent = int(((weight != 0) & ~layer.mask.cpu()).count_nonzero())
         if absent:

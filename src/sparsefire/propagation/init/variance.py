@@ -16,7 +16,7 @@ from torch.nn.utils import parametrize
 from sparsefire.errors import UserError
 from sparsefire.masks import Masked
 from sparsefire.propagation.init import population
-from sparsefire.propagation.init.walk import Layer, generators, layers_of, write_
+from sparsefire.propagation.init.walk import Layer, gain_of, generators, layers_of, write_
 
 
 def in_degree_(net: nn.Module, *, gain: Any = "relu", weights: str = "normal", rng: Any = None) -> nn.Module:
@@ -39,7 +39,7 @@ def in_degree_(net: nn.Module, *, gain: Any = "relu", weights: str = "normal", r
     >>> net.weight.abs().unique().tolist(), net.bias.tolist()
     ([0.3535533845424652], [0.0, 0.0, 0.0, 0.0])
     """
-    scale = _gain(gain)
+    scale = gain_of(gain)
     _check_weights(weights, tuple(_UNIT))
     found = writable(net)
     for layer, generator in zip(found, generators(rng, len(found)), strict=True):
@@ -172,18 +172,6 @@ def _check_weights(weights: Any, names: tuple[str, ...]) -> None:
         raise UserError(
             "there is no such law of weights.", came=f"weights={weights!r}", expected=f"one of {', '.join(names)}"
         )
-
-
-def _gain(gain: Any) -> float:
-    try:
-        value = torch.nn.init.calculate_gain(gain) if isinstance(gain, str) else float(gain)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        value = math.nan
-    if isinstance(gain, bool) or not 0 < value < math.inf:
-        raise UserError(
-            "a gain is a positive number.", came=f"gain={gain!r}", expected="such as 1.4142, or an activation, 'relu'"
-        )
-    return float(value)
 
 
 def _slope(activation: Any) -> float:

@@ -1,7 +1,8 @@
-"""What initialisers share: the layers of a network, which of their weights exist, and how to write them."""
+"""What initialisers share: the layers of a network, which weights exist, what a gain is, how to write."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -51,7 +52,7 @@ def layers_of(net: nn.Module) -> list[Layer]:
     [(2, 3)]
     """
     if not isinstance(net, nn.Module):
-        raise UserError("an initialiser works on a network.", came=type(net).__name__, expected="a torch.nn.Module")
+        raise UserError("this works on a torch network.", came=type(net).__name__, expected="a torch.nn.Module")
     found = []
     for name, module in masks.layers(net).items():
         weight: Any = module.weight
@@ -63,11 +64,40 @@ def layers_of(net: nn.Module) -> list[Layer]:
         found.append(Layer(name, module, tuple(weight.shape), None if masked is None else masked.mask))
     if not found:
         raise UserError(
-            "this network has no layer to initialise.",
-            came=type(net).__name__,
-            expected="at least one linear or convolutional layer",
+            "this network has no linear or convolutional layer.", came=type(net).__name__, expected="at least one"
         )
     return found
+
+
+def gain_of(gain: Any) -> float:
+    """Return a gain as a number: the factor of amplitudes that torch means by it, √2 for ``"relu"``.
+
+    Args:
+        gain: a number above 0, or an activation that ``torch.nn.init.calculate_gain`` knows.
+
+    >>> round(gain_of("relu"), 4), gain_of(1.5)
+    (1.4142, 1.5)
+    """
+    try:
+        value = torch.nn.init.calculate_gain(gain) if isinstance(gain, str) else float(gain)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        value = math.nan
+    if isinstance(gain, bool) or not 0 < value < math.inf:
+        raise UserError(
+            "a gain is a positive number.", came=f"gain={gain!r}", expected="such as 1.4142, or an activation, 'relu'"
+        )
+    return float(value)
+
+
+def centre_tap(weight: Tensor) -> Tensor:
+    """Return the view [out, in] on the centre tap of a convolution (of an even kernel the one before the middle).
+
+    >>> centre_tap(torch.arange(4.0).reshape(1, 1, 4)).tolist(), centre_tap(torch.ones(2, 3)).shape
+    ([[1.0]], torch.Size([2, 3]))
+    """
+    while weight.ndim > 2:
+        weight = weight.select(2, (weight.shape[2] - 1) // 2)
+    return weight
 
 
 @torch.no_grad()

@@ -32,7 +32,7 @@ import numpy as np
 
 from sparsefire.errors import UserError
 from sparsefire.propagation.laws.log_norm import log_norm
-from sparsefire.propagation.laws.moments import fourth_moment, is_row, per_layer
+from sparsefire.propagation.laws.moments import by_layer, fourth_moment, per_layer
 from sparsefire.propagation.laws.sparse import (
     dead_limit,
     dead_share,
@@ -128,9 +128,9 @@ class Criticalities:
 
 def criticalities(
     fan_in: Any,
-    weights: Any = "normal",
     depth: int | None = None,
     width: Any = None,
+    weights: Any = "normal",
     *,
     scaled: str = "mean",
     weight_variance: float = 2.0,
@@ -143,9 +143,9 @@ def criticalities(
     Args:
         fan_in: a number, a law or a Wiring for all layers, or a list with one per layer: see
             :func:`~sparsefire.propagation.laws.moments.per_layer`.
-        weights: ``"normal"``, ``"uniform"``, ``"sign"``, or μ4.
         depth: number of layers; None takes it from lists, or 20.
         width: None for many units; else units of every layer and of the input, or all widths, the input's first.
+        weights: ``"normal"``, ``"uniform"``, ``"sign"``, or μ4.
         scaled: ``"mean"``: weights have variance v / E k; ``"actual"``: v / k.
         weight_variance: v. He's is 2.
         distinct: at finite width, whether the inputs of a unit are distinct.
@@ -154,7 +154,7 @@ def criticalities(
     Raises:
         UserError: what its parts raise.
 
-    Inputs are rectified (half of them 0) for the dead share and the kurtosis, and normal for drift and participation.
+    Inputs are activated (half of them 0) for the dead share and the kurtosis, and normal for drift and participation.
     What biases and norm layers change: see the head of this module. The laws are derived here; see there for sources.
 
     >>> print(criticalities(fan_in=4, depth=20))
@@ -165,14 +165,14 @@ def criticalities(
     'subcritical'
     """
     depth = several(width, depth)
-    if depth is None and (is_row(fan_in) or not isinstance(fan_in, list | tuple)):
+    if depth is None and not by_layer(fan_in):
         depth = DEPTH
     laws = per_layer(fan_in, depth)
     mu4 = fourth_moment(weights)
     if not 0 < weight_variance < np.inf:
         raise UserError("weight_variance is a variance.", came=repr(weight_variance), expected="above 0")
     means = np.array([float(law @ np.arange(len(law))) for law in laws])
-    dead = dead_share(laws, None, width, distinct=distinct and width is not None)
+    dead = dead_share(laws, None, width, distinct=distinct)
     branching = _geometric(means / 2)
     topological = Topological(branching, dead, dead_limit(laws[-1]), _verdict(branching))
     moments = [scale_moments(law, scaled) for law in laws]

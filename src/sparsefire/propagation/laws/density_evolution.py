@@ -33,7 +33,7 @@ from sparsefire.propagation.laws._log_grid import FADED, MOST_CELLS, correlate, 
 from sparsefire.propagation.laws.activations import Activation, homogeneous
 from sparsefire.propagation.laws.activations import activation as named
 from sparsefire.propagation.laws.closure import Sums, homogeneous_fourth, layer_moments, number, sums
-from sparsefire.propagation.laws.moments import generating, per_layer, weight_variances
+from sparsefire.propagation.laws.moments import check_inputs, generating, per_layer, weight_variances
 from sparsefire.propagation.laws.signal_law import SignalLaw
 
 TAIL = 1e-13  # mass that is not resolved on either side of a grid
@@ -50,9 +50,9 @@ _WEIGHTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 def density_evolution(
     fan_in: Any,
     depth: int | None = None,
-    activation: Any = "relu",
     weights: str = "normal",
     *,
+    activation: Any = "relu",
     weight_variance: float = 2.0,
     bias_variance: float = 0.0,
     scaled: str = "mean",
@@ -66,8 +66,8 @@ def density_evolution(
         fan_in: a number, a law or a Wiring for all layers, or a list with one per layer: see
             :func:`~sparsefire.propagation.laws.moments.per_layer`.
         depth: number of layers; may be left out where a list tells it.
-        activation: see :func:`~sparsefire.propagation.laws.activations.activation`.
         weights: ``"normal"``, ``"uniform"`` or ``"sign"``.
+        activation: see :func:`~sparsefire.propagation.laws.activations.activation`.
         weight_variance: σ_w², variance of a weight times its fan-in; 2 keeps E h² of ReLU layers.
         bias_variance: σ_b² of normal biases.
         scaled: ``"mean"``: weights have variance σ_w² / E k; ``"actual"``: σ_w² / k, k the unit's own fan-in.
@@ -87,10 +87,9 @@ def density_evolution(
     >>> round(laws[19].dead(), 5), round(laws[0].kurtosis(), 9), round(float(laws[0].quantile(0.95)), 6)
     (0.23607, 8.0, 1.6313)
     """
-    if weights not in _WEIGHTS:
+    if not isinstance(weights, str) or weights not in _WEIGHTS:
         raise UserError("a law of weights has a name here.", came=repr(weights), expected=", ".join(sorted(_WEIGHTS)))
-    if inputs not in ("activated", "plain"):
-        raise UserError("these are no inputs.", came=repr(inputs), expected="activated or plain")
+    check_inputs(inputs)
     if isinstance(points, bool) or not isinstance(points, int | np.integer) or points < 16:
         raise UserError("points is a whole number.", came=repr(points), expected="16 or more")
     bias = number(bias_variance, "bias variance")

@@ -30,7 +30,7 @@ import numpy as np
 from sparsefire.errors import UserError
 from sparsefire.propagation.laws._one_layer import CRITICAL, Layer, checked_variances, critical
 from sparsefire.propagation.laws.activations import homogeneous
-from sparsefire.propagation.laws.moments import per_layer
+from sparsefire.propagation.laws.moments import check_inputs, per_layer
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,8 +244,7 @@ def orbit(
     >>> orbit(10, fan_in=16).kurtosis.round(3)[[0, -1]].tolist()
     [3.938, 4.5]
     """
-    if inputs not in ("activated", "plain"):
-        raise UserError("these are no inputs.", came=repr(inputs), expected="activated or plain")
+    check_inputs(inputs)
     if fan_in is None:
         per_layer(1, depth)
         layers = [Layer.of(activation, weight_variance, bias_variance, None, weights, scaled)] * int(depth or 0)

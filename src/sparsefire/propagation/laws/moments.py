@@ -16,6 +16,9 @@ FOURTH_MOMENTS = {"normal": 3.0, "uniform": 1.8, "sign": 1.0}
 SCALES = ("mean", "actual")
 """Whose fan-in sets the variance of weights: the mean of the layer's, or each unit's own."""
 
+INPUTS = ("activated", "plain")
+"""What the input of the first layer is: a layer like the others, or numbers that no activation has met."""
+
 
 def fan_in_law(fan_in: Any) -> np.ndarray:
     """Return P(fan-in = 0), P(fan-in = 1), …, float64 [K + 1].
@@ -58,8 +61,7 @@ def per_layer(fan_in: Any, depth: int | None) -> list[np.ndarray]:
     """Return one law of fan-ins per layer.
 
     Args:
-        fan_in: see :func:`fan_in_law`, the same for all layers; or a tuple or list with one of these per layer. A row
-            of numbers that add up to 1 is a law.
+        fan_in: see :func:`fan_in_law`, the same for all layers; or one of these per layer: see :func:`by_layer`.
         depth: number of layers, 1 or more; None takes the length of the list.
 
     Raises:
@@ -68,7 +70,7 @@ def per_layer(fan_in: Any, depth: int | None) -> list[np.ndarray]:
     >>> [len(law) - 1 for law in per_layer([3, 4], None)], len(per_layer(3, 5))
     ([3, 4], 5)
     """
-    several = isinstance(fan_in, list | tuple) and not is_row(fan_in)
+    several = by_layer(fan_in)
     if depth is None:
         depth = len(fan_in) if several else 0
     if isinstance(depth, bool) or not isinstance(depth, int | np.integer) or depth < 1:
@@ -78,6 +80,31 @@ def per_layer(fan_in: Any, depth: int | None) -> list[np.ndarray]:
     if len(fan_in) != depth:
         raise UserError("there is one fan-in per layer.", came=f"{len(fan_in)} for depth {depth}", expected=str(depth))
     return [fan_in_law(one) for one in fan_in]
+
+
+def by_layer(fan_in: Any) -> bool:
+    """Say whether fan-ins are given layer by layer: a list, a tuple or an array of whole numbers, one per layer.
+
+    Numbers that add up to 1 are a law instead, so that [0, 1] is that of one input for all; but [1] is one layer, of
+    fan-in 1. (As a law it would say that no unit has inputs: for this give 0, or [1.0].)
+
+    >>> by_layer([3, 4]), by_layer(np.array([3, 4])), by_layer([0.5, 0.5]), by_layer([1]), by_layer([1.0]), by_layer(3)
+    (True, True, False, True, False, False)
+    """
+    if isinstance(fan_in, np.ndarray):
+        return fan_in.ndim == 1 and fan_in.dtype.kind in "iu" and (len(fan_in) == 1 or not is_row(fan_in))
+    if not isinstance(fan_in, list | tuple):
+        return False
+    one = len(fan_in) == 1 and isinstance(fan_in[0], int | np.integer)
+    return one or not is_row(fan_in)
+
+
+def check_inputs(inputs: Any, others: str = "") -> None:
+    """Raise unless these are named inputs; ``others`` says what else would have been right."""
+    if not isinstance(inputs, str) or inputs not in INPUTS:
+        raise UserError(
+            "these are no inputs.", came=f"inputs={inputs!r}"[:80], expected=" or ".join(map(repr, INPUTS)) + others
+        )
 
 
 def fourth_moment(weights: Any) -> float:

@@ -26,7 +26,15 @@ import numpy as np
 from scipy import special
 
 from sparsefire.errors import UserError
-from sparsefire.propagation.laws.moments import fan_in_law, fourth_moment, generating, per_layer, weight_variances
+from sparsefire.propagation.laws.moments import (
+    INPUTS,
+    check_inputs,
+    fan_in_law,
+    fourth_moment,
+    generating,
+    per_layer,
+    weight_variances,
+)
 from sparsefire.propagation.laws.widths import several, widths_of
 
 MOST_UNITS = 4096  # of a layer whose law is kept whole
@@ -37,8 +45,8 @@ def dead_share(
     depth: int | None = None,
     width: Any = None,
     *,
-    distinct: bool = False,
-    inputs: Any = "rectified",
+    distinct: bool = True,
+    inputs: Any = "activated",
 ) -> np.ndarray:
     """Return the share of units whose pre-activation is exactly 0, float64 [depth]: no live input reaches them.
 
@@ -50,11 +58,11 @@ def dead_share(
         depth: number of layers; may be left out where a list tells it.
         width: None for many units; else units of every layer and of the input, or all widths, the input's first: then
             the mean share of the finite chain is given.
-        distinct: whether the inputs of a unit are distinct, as those of a mask are; needs ``width``. The law of an
-            independent mask of density d is binomial(n, d).
-        inputs: ``"rectified"``, each input is 0 with chance 1/2, as if the input were a layer of ReLUs without dead
-            units (u_0 = 0); ``"all"``, no input is 0; or, with ``width``, how many are not, or the law of that number
-            [n_0 + 1].
+        distinct: at finite width, whether the inputs of a unit are distinct, as those of a mask are; among many units
+            they are anyway. The law of an independent mask of density d is binomial(n, d).
+        inputs: ``"activated"``, each input is 0 with chance 1/2, as if the input were a layer of ReLUs without dead
+            units (u_0 = 0); ``"plain"``, no input is 0; or, with ``width``, how many are not, or the law of that
+            number [n_0 + 1].
 
     Raises:
         UserError: no law of fan-ins, a depth or a width below 1, more distinct inputs than units.
@@ -62,16 +70,13 @@ def dead_share(
     >>> dead_share(fan_in=3, depth=20)[[0, 1, 19]].round(5).tolist()
     [0.125, 0.17798, 0.23607]
     >>> dead_share(fan_in=2, depth=20)[-1].round(5).tolist(), dead_share(2, 20, width=100)[-1].round(3).tolist()
-    (0.84619, 0.879)
+    (0.84619, 0.872)
     """
     if width is not None:
         chain = _Chain(fan_in, depth, width, distinct, inputs)
         return np.array([before @ chain.unreached(at) for at, before in enumerate(chain.laws()[:-1])])
-    if distinct:
-        raise UserError("many units have distinct inputs anyway.", came="distinct=True", expected="width=")
-    if inputs not in ("rectified", "all") or not isinstance(inputs, str):
-        raise UserError("these are no inputs.", came=repr(inputs), expected="'rectified' or 'all', or width=")
-    z, found = 0.5 if inputs == "rectified" else 0.0, []
+    check_inputs(inputs, ", or width= too")
+    z, found = 0.5 if inputs == "activated" else 0.0, []
     for law in per_layer(fan_in, depth):
         found.append(float(generating(law, z)))
         z = (1 + found[-1]) / 2
@@ -112,15 +117,15 @@ def active_law(
     depth: int | None = None,
     width: Any = None,
     *,
-    distinct: bool = False,
-    inputs: Any = "all",
+    distinct: bool = True,
+    inputs: Any = "activated",
 ) -> list[np.ndarray] | np.ndarray:
     """Return the law of the number of active units (x_l > 0), layer by layer.
 
     Args:
         fan_in, depth, distinct: as of :func:`dead_share`.
         width: units of every layer and of the input, or all widths, the input's first; up to 4,096.
-        inputs: ``"all"``, no input is 0; ``"rectified"``, each is 0 with chance 1/2; how many are not; or the law of
+        inputs: ``"activated"``, each input is 0 with chance 1/2; ``"plain"``, none is; how many are not; or the law of
             that number [n_0 + 1].
 
     Returns:
@@ -130,7 +135,7 @@ def active_law(
     Units take their fan-ins independently from the law. Where a mask has a fixed number of weights, they depend on
     each other a little: the spread is then slightly smaller than here.
 
-    >>> active_law(3, depth=2, width=4).round(4).tolist()
+    >>> active_law(3, depth=2, width=4, distinct=False, inputs="plain").round(4).tolist()
     [[0.0625, 0.25, 0.375, 0.25, 0.0625], [0.1844, 0.3007, 0.3168, 0.164, 0.0341]]
     """
     laws = _Chain(fan_in, depth, width, distinct, inputs).laws()[1:]
@@ -142,12 +147,12 @@ def dead_law(
     depth: int | None = None,
     width: Any = None,
     *,
-    distinct: bool = False,
-    inputs: Any = "all",
+    distinct: bool = True,
+    inputs: Any = "activated",
 ) -> list[np.ndarray] | np.ndarray:
     """Return the law of the number of units whose pre-activation is exactly 0. For the arguments see above.
 
-    >>> dead_law(1, depth=2, width=2).round(4).tolist()
+    >>> dead_law(1, depth=2, width=2, inputs="plain").round(4).tolist()
     [[1.0, 0.0, 0.0], [0.375, 0.25, 0.375]]
     """
     chain = _Chain(fan_in, depth, width, distinct, inputs)
@@ -315,12 +320,12 @@ def unreached(law: np.ndarray, width: int, distinct: bool) -> np.ndarray:
 def live_law(inputs: Any, units: int) -> np.ndarray:
     """Return the law of how many inputs are not 0, float64 [units + 1]; see :func:`active_law`.
 
-    >>> live_law("rectified", 2).round(12).tolist(), live_law(1, 2).tolist()
+    >>> live_law("activated", 2).round(12).tolist(), live_law(1, 2).tolist()
     ([0.25, 0.5, 0.25], [0.0, 1.0, 0.0])
     """
-    if isinstance(inputs, str) and inputs == "rectified":
+    if isinstance(inputs, str) and inputs == "activated":
         return binomials(units, np.array([0.5]))[0]
-    count = units if isinstance(inputs, str) and inputs == "all" else inputs
+    count = units if isinstance(inputs, str) and inputs == "plain" else inputs
     if isinstance(count, int | np.integer) and not isinstance(count, bool) and 0 <= count <= units:
         law = np.zeros(units + 1)
         law[count] = 1.0
@@ -332,5 +337,5 @@ def live_law(inputs: Any, units: int) -> np.ndarray:
     raise UserError(
         "these are no inputs.",
         came=repr(inputs)[:60],
-        expected=f"'all', 'rectified', a number up to {units}, or the law of that number [{units + 1}]",
+        expected=f"{', '.join(map(repr, INPUTS))}, a number up to {units}, or the law of that number [{units + 1}]",
     )
