@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from deep import page
 from deep.arms import ARMS
-from deep.cases import WIDTH, Accuracy, Ladder, run
+from deep.cases import Accuracy, Ladder, run
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "deep_sparse"
@@ -29,8 +29,8 @@ PAGE = HERE.parent / "docs" / "deep_sparse.md"
 DENSER = (
     "ERK, He by in-degree",
     "ERK, orthogonal looks-linear (butterfly)",
-    "ERK, He by density",
     "critical-signs, signs",
+    "ERK, He by density",
     "ERK, signs",
     "critical, typical",
 )
@@ -47,9 +47,11 @@ def everything() -> list[Accuracy | Ladder]:
     return [
         *[Accuracy(arm.name, "mnist10k", 20, density) for density in (0.01, 0.02) for arm in ARMS],
         *[Accuracy(name, *place) for place in small for name in plain],
-        *[Accuracy(name, "mnist10k", 20, 0.005, units) for units in (64, 128, WIDTH) for name in plain],
-        *[Ladder(name, "mnist10k", density) for density in (0.02, 0.01) for name in plain],
+        *[Accuracy(name, "mnist10k", 20, 0.005, units) for units in (64, 128) for name in plain],
+        *[Ladder(name, "mnist10k", density) for name in DENSER for density in (0.01, 0.02)],
+        *[Accuracy(name, "mnist10k", 20, 0.005) for name in plain],
         *[Ladder(name, "mnist10k", 0.05, COARSE) for name in DENSER],
+        *[Ladder(name, "mnist10k", density) for name in plain[len(DENSER) :] for density in (0.01, 0.02)],
         *[Accuracy(name, *place) for place in small for name in slow],
     ]
 

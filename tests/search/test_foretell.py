@@ -74,3 +74,9 @@ def test_other_initialisers_are_other_runs() -> None:
     first, second = (settings_of(study, Job(DENSE, 0, 0)) for study in studies)
     assert first != second
     assert np.array_equal(sorted(first), sorted(set(second) - {"init"}))
+
+
+def test_python_is_warned_too() -> None:
+    asked = {"methods": ["static"], "densities": [0.01], "hidden": [64] * 12, "folds": 2, "rounds": 2, "epochs": 1}
+    with pytest.warns(UserWarning, match=r"static@0.01: Unlikely to learn"):
+        sf.fit(X, y, effort="quick", margin=0.3, workers=1, **asked)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import time
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,9 @@ def search(
     asked = asked_for(setup.study, request)
     times_over = check_folder(folder, asked)
     tell("plan", _plan_event(setup, workers))
+    if listen is None:
+        for one in doomed(setup.foretold):
+            warnings.warn(f"{one['candidate']}: {one['text']}", UserWarning, stacklevel=3)
     if times_over is None:  # first of all, so that what follows is known as ours if we are killed
         write_settings(folder, asked, setup.study.plan, None)
     store = Store(folder / "runs")

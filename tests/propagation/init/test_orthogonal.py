@@ -281,10 +281,3 @@ def test_wrong_numbers_are_told(options: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError, match="entries"):
         butterfly_orthogonal(4, "x")  # type: ignore[arg-type]
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
-
-
-def test_norms_between_the_layers_are_refused() -> None:
-    net = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 4))
-    with pytest.raises(UserError, match="'1' after layer '0'"):
-        sparse_orthogonal_(net)
-    sparse_orthogonal_(net, looks_linear=False)

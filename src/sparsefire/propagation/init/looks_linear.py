@@ -70,6 +70,7 @@ def looks_linear_(net: nn.Module, *, submatrix: str = "gaussian", centre: bool =
     found = writable(net)
     check_untied(found)
     check_chain(net, found)
+    _check_linear(net, found)
     parts = [_support(layer, doubled, submatrix, centre) for layer, doubled in _doubled(found)]
     for (layer, doubled), kept, generator in zip(_doubled(found), parts, generators(rng, len(found)), strict=True):
         dtype = torch.float64 if layer.module.weight.dtype == torch.float64 else torch.float32
@@ -218,8 +219,8 @@ def check_chain(net: nn.Module, found: list[Layer]) -> None:
     """Raise, naming the layer, unless these layers are one chain in which pairs of units stay pairs.
 
     Raises:
-        UserError: groups, an odd hidden width, a layer that does not read the one before it, or a module between the
-            layers that no pair passes: an activation that is no ReLU, a norm, max pooling.
+        UserError: groups, an odd hidden width, a layer that does not read the one before it, an activation between the
+            layers that is no ReLU.
     """
     before: Layer | None = None
     for layer, doubled in _doubled(found):
@@ -244,7 +245,14 @@ def check_chain(net: nn.Module, found: list[Layer]) -> None:
                 attempt="sf.propagation.init.residual_isometry_ for residual blocks",
             )
         before = layer
-    _check_between(net, found)
+    for name, module, last in _between(net, found):
+        if isinstance(module, _NOT_RELU):
+            raise UserError(
+                f"looks-linear needs ReLUs between the layers; {name!r} after {last.label} is none.",
+                came=type(module).__name__,
+                expected="nn.ReLU",
+                attempt="sf.propagation.init.in_degree_(net, gain=...)",
+            )
 
 
 def _reads(layer: Layer, before: Layer) -> bool:
@@ -254,24 +262,24 @@ def _reads(layer: Layer, before: Layer) -> bool:
     return layer.shape[1] == before.shape[0]
 
 
-def _check_between(net: nn.Module, found: list[Layer]) -> None:
+def _between(net: nn.Module, found: list[Layer]) -> Iterator[tuple[str, nn.Module, Layer]]:
+    """Yield the other modules between the first layer and the last, with their names and the layer before them."""
     left = len(found)
     modules = {id(layer.module): layer for layer in found}
     last = found[0]
     for name, module in net.named_modules():
         if id(module) in modules:
             last, left = modules[id(module)], left - 1
-        elif 0 < left < len(found) and isinstance(module, _NOT_LINEAR):
+        elif 0 < left < len(found):
+            yield name, module, last
+
+
+def _check_linear(net: nn.Module, found: list[Layer]) -> None:
+    for name, module, last in _between(net, found):
+        if isinstance(module, _NOT_LINEAR):
             raise UserError(
-                f"looks-linear pairs of units do not pass {name!r} after {last.label}.",
+                f"pairs of units do not look linear through {name!r} after {last.label}.",
                 came=type(module).__name__,
                 expected="ReLU, average pooling or flattening between the layers",
                 attempt="sf.propagation.init.in_degree_(net)",
-            )
-        elif 0 < left < len(found) and isinstance(module, _NOT_RELU):
-            raise UserError(
-                f"looks-linear needs ReLUs between the layers; {name!r} after {last.label} is none.",
-                came=type(module).__name__,
-                expected="nn.ReLU",
-                attempt="sf.propagation.init.in_degree_(net, gain=...)",
             )

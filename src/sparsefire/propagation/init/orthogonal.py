@@ -133,7 +133,8 @@ def sparse_orthogonal_(
     with A of p rows and q columns, has orthonormal rows times √(q/p), which keeps the squared norm on average, or with
     ``keep="unit"`` just orthonormal rows, which keep the mean square per unit (smaller outputs). Convolutions hold A
     at the centre tap (delta-orthogonal, arXiv:1806.05393) and zeros elsewhere; of a masked one only the centre taps of
-    the mask are chosen anew, as many as it had. Sparse A: EOI (arXiv:2406.01755).
+    the mask are chosen anew, as many as it had. Sparse A: EOI (arXiv:2406.01755). Norm layers and max pooling between
+    the layers are let through, but there the network is no isometry.
 
     Args:
         net: layers in the order of the signal, for looks-linear a plain chain of them.
@@ -154,7 +155,7 @@ def sparse_orthogonal_(
     Raises:
         UserError: an unknown structure, keep or gain, ``density=`` without masks, too few weights for an orthogonal
             matrix, a grouped convolution; for looks-linear an odd width, a layer out of the chain, an activation that
-            is no ReLU, a norm or max pooling. The network is left as it was.
+            is no ReLU. The network is left as it was.
 
     >>> net = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 8)).double()
     >>> x = torch.randn(3, 8, dtype=torch.float64)
