@@ -21,7 +21,8 @@ Place = tuple[str, int, float, int]
 def markdown(records: list[Record]) -> str:
     """Return the page."""
     accuracy, ladders = _split(records)
-    parts = [HEAD, READING] if READING else [HEAD]
+    minutes = sum(record["seconds"] for record in records) / 60
+    parts = [HEAD, READING.replace("MINUTES", f"{minutes:.0f}")]
     if accuracy:
         parts.append(_summary(accuracy))
     for data in DATA:

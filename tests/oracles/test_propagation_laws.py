@@ -262,10 +262,10 @@ def test_law_of_active_units_against_simulated_networks(n: int, fan_in: float, d
         layers = constant_fan_in(rng, 400, n, int(fan_in), depth)
         law, other = fan_in, fan_in + 1
     active = (layers[-1] > 0).sum(axis=1)
-    found = propagation.active_law(law, depth, n, inputs="plain")[-1]
+    found = propagation.active_law(law, depth, n, distinct=True, inputs="plain")[-1]
     assert found.sum() == pytest.approx(1, abs=1e-12)
     assert discrete_distance(active, found) < KS / 20
-    assert discrete_distance(active, propagation.active_law(other, depth, n, inputs="plain")[-1]) > KS / 20
+    assert discrete_distance(active, propagation.active_law(other, depth, n, distinct=True, inputs="plain")[-1]) > KS / 20
 
 
 # ---------------------------------------------------------------- kurtosis
@@ -600,7 +600,7 @@ def test_four_hundred_networks_of_width_512(density: float) -> None:
     assert distance(logs, found) < KS * math.sqrt(1 / runs + noise)
     for q in (0.05, 0.25, 0.5, 0.75, 0.95):
         near((logs <= float(found.quantile(q)[-1])).mean(), q, math.sqrt(q * (1 - q) * (1 / runs + noise)))
-    units = sparse.dead_law(law, depth, n, inputs="plain")[-1]
+    units = sparse.dead_law(law, depth, n, distinct=True, inputs="plain")[-1]
     assert discrete_distance(dead, units) < KS / math.sqrt(runs)
     below = np.cumsum(units)
     for at in np.searchsorted(below, [0.05, 0.25, 0.5, 0.75, 0.95]):

@@ -127,7 +127,7 @@ def test_one_layer_has_the_stated_moments(weights, scaled, k):
 
 def test_dead_signals_are_counted():
     found = log_norm(2, 30, 20, runs=20_000, rng=4)
-    exact = active_law(2, 30, 20, inputs="plain")[:, 0]
+    exact = active_law(2, 30, 20, distinct=True, inputs="plain")[:, 0]
     assert (np.abs(found.dead - exact) <= 4 * np.sqrt(exact * (1 - exact) / 20_000) + 1e-12).all()
     assert found.quantile(exact[-1] / 2)[-1] == -np.inf
     assert found.quantile(0.999)[-1] > -np.inf

@@ -162,7 +162,7 @@ def test_all_laws_take_the_same_inputs():
     for inputs, share in (("activated", 0.5**3), ("plain", 0.0)):
         assert dead_share(3, 1, inputs=inputs)[0] == share
         assert density_evolution(3, 1, inputs=inputs)[0].dead() == pytest.approx(share, abs=1e-12)
-        law = dead_law(3, 1, 8, inputs=inputs)[0]
+        law = dead_law(3, 1, 8, distinct=True, inputs=inputs)[0]
         assert law @ np.arange(9) / 8 == pytest.approx(share)
         second = orbit(1, fan_in=3, inputs=inputs).variance[0]  # of numbers of variance 1: ReLU halves it
         assert second == pytest.approx(1.0 if inputs == "activated" else 2.0)

@@ -134,7 +134,7 @@ def criticalities(
     *,
     scaled: str = "mean",
     weight_variance: float = 2.0,
-    distinct: bool = True,
+    distinct: bool = False,
     runs: int = 2_000,
     rng: Any = None,
 ) -> Criticalities:

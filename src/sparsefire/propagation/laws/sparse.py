@@ -45,7 +45,7 @@ def dead_share(
     depth: int | None = None,
     width: Any = None,
     *,
-    distinct: bool = True,
+    distinct: bool = False,
     inputs: Any = "activated",
 ) -> np.ndarray:
     """Return the share of units whose pre-activation is exactly 0, float64 [depth]: no live input reaches them.
@@ -58,8 +58,10 @@ def dead_share(
         depth: number of layers; may be left out where a list tells it.
         width: None for many units; else units of every layer and of the input, or all widths, the input's first: then
             the mean share of the finite chain is given.
-        distinct: at finite width, whether the inputs of a unit are distinct, as those of a mask are; among many units
-            they are anyway. The law of an independent mask of density d is binomial(n, d).
+        distinct: at finite width, False: the inputs of a unit are drawn with replacement, active' | active ~ Bin(n,
+            (1 - (1 - A/n)^k) / 2); True: they are distinct, as those of a mask are, with C(n - A, k) / C(n, k) in
+            place of (1 - A/n)^k. Among many units both agree. The law of an independent mask of density d is
+            binomial(n, d), with ``distinct=True``.
         inputs: ``"activated"``, each input is 0 with chance 1/2, as if the input were a layer of ReLUs without dead
             units (u_0 = 0); ``"plain"``, no input is 0; or, with ``width``, how many are not, or the law of that
             number [n_0 + 1].
@@ -70,7 +72,7 @@ def dead_share(
     >>> dead_share(fan_in=3, depth=20)[[0, 1, 19]].round(5).tolist()
     [0.125, 0.17798, 0.23607]
     >>> dead_share(fan_in=2, depth=20)[-1].round(5).tolist(), dead_share(2, 20, width=100)[-1].round(3).tolist()
-    (0.84619, 0.872)
+    (0.84619, 0.879)
     """
     if width is not None:
         chain = _Chain(fan_in, depth, width, distinct, inputs)
@@ -117,7 +119,7 @@ def active_law(
     depth: int | None = None,
     width: Any = None,
     *,
-    distinct: bool = True,
+    distinct: bool = False,
     inputs: Any = "activated",
 ) -> list[np.ndarray] | np.ndarray:
     """Return the law of the number of active units (x_l > 0), layer by layer.
@@ -147,7 +149,7 @@ def dead_law(
     depth: int | None = None,
     width: Any = None,
     *,
-    distinct: bool = True,
+    distinct: bool = False,
     inputs: Any = "activated",
 ) -> list[np.ndarray] | np.ndarray:
     """Return the law of the number of units whose pre-activation is exactly 0. For the arguments see above.
