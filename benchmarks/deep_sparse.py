@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 from deep import page
-from deep.arms import ARMS
+from deep.arms import ARMS, BY_NAME
 from deep.cases import Accuracy, Ladder, run
 
 HERE = Path(__file__).resolve().parent
@@ -50,8 +50,10 @@ def everything() -> list[Accuracy | Ladder]:
         *[Accuracy(name, "mnist10k", 20, 0.005, units) for units in (64, 128) for name in plain],
         *[Ladder(name, "mnist10k", density) for name in DENSER for density in (0.01, 0.02)],
         *[Accuracy(name, "mnist10k", 20, 0.005) for name in plain],
-        *[Ladder(name, "mnist10k", 0.05, COARSE) for name in DENSER],
+        *[Ladder(name, "mnist10k", 0.01) for name in plain if BY_NAME[name].baseline],
+        *[Ladder(name, "mnist10k", 0.05, COARSE) for name in DENSER[:2]],
         *[Ladder(name, "mnist10k", density) for name in plain[len(DENSER) :] for density in (0.01, 0.02)],
+        *[Ladder(name, "mnist10k", 0.05, COARSE) for name in DENSER[2:]],
         *[Accuracy(name, *place) for place in small for name in slow],
     ]
 
@@ -78,7 +80,7 @@ def stored(path: Path) -> list[dict[str, Any]]:
 def work(cases: list[Accuracy | Ladder], workers: int, path: Path | None) -> list[dict[str, Any]]:
     """Run what is not stored yet, and return the records of all cases."""
     found = {key(record["case"]): record for record in (stored(path) if path else [])}
-    todo = [case for case in cases if key(json.loads(json.dumps(asdict(case)))) not in found]
+    todo = [case for case in dict.fromkeys(cases) if key(json.loads(json.dumps(asdict(case)))) not in found]
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
     began, shown = time.monotonic(), 0.0

@@ -55,7 +55,7 @@ def compare(n, density, depth, nets, runs, weights="normal"):
         tail = stats.binom(nets, q).interval(0.9999)
         assert tail[0] <= (found[:, 0] <= high).sum()
         assert (found[:, 0] < low).sum() <= tail[1]
-    dead = dead_law(law, depth, n, inputs="plain")[-1]
+    dead = dead_law(law, depth, n, distinct=True, inputs="plain")[-1]
     counts = found[:, 1].astype(int)
     ranks = np.cumsum(dead)[counts] - dead[counts] * rng.random(nets)  # uniform if the law is right
     assert stats.kstest(ranks, "uniform").pvalue > REJECT
@@ -132,7 +132,7 @@ def test_dead_signals_are_counted():
     assert found.quantile(exact[-1] / 2)[-1] == -np.inf
     assert found.quantile(0.999)[-1] > -np.inf
     told = log_norm(4, 30, 8, "sign", method="normal").dead
-    np.testing.assert_allclose(told, active_law(4, 30, 8, inputs="plain")[:, 0])
+    np.testing.assert_allclose(told, active_law(4, 30, 8, distinct=True, inputs="plain")[:, 0])
 
 
 def test_participation_follows_the_kurtosis():

@@ -169,8 +169,8 @@ def test_all_laws_take_the_same_inputs():
     for law in (dead_share, active_law, dead_law, density_evolution, orbit):
         assert signature(law).parameters["inputs"].default == "activated"
     for law in (dead_share, active_law, dead_law, criticalities):
-        assert signature(law).parameters["distinct"].default is True
-    np.testing.assert_allclose(active_law(3, 2, 9), active_law(3, 2, 9, distinct=True, inputs="activated"))
+        assert signature(law).parameters["distinct"].default is False
+    np.testing.assert_allclose(active_law(3, 2, 9), active_law(3, 2, 9, distinct=False, inputs="activated"))
 
 
 def test_arguments_come_in_one_order():
