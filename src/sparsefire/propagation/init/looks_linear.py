@@ -205,7 +205,7 @@ def _support(layer: Layer, doubled: tuple[bool, bool], submatrix: str, centre: b
         raise UserError(
             f"the mask of {layer.label} is not mirrored: it differs between the blocks that hold W0 and −W0.",
             came="a mask drawn without regard to pairs of units",
-            expected="masks of sparsefire.propagation.init.looks_linear.mirrored_masks(net)",
+            expected="masks of sparsefire.propagation.init.mirrored_masks(net)",
             attempt="masks.write_mask_(layer, mask) with each of these, then this call again",
         )
     if convolution and centre:
