@@ -265,7 +265,9 @@ def test_law_of_active_units_against_simulated_networks(n: int, fan_in: float, d
     found = propagation.active_law(law, depth, n, distinct=True, inputs="plain")[-1]
     assert found.sum() == pytest.approx(1, abs=1e-12)
     assert discrete_distance(active, found) < KS / 20
-    assert discrete_distance(active, propagation.active_law(other, depth, n, distinct=True, inputs="plain")[-1]) > KS / 20
+    assert (
+        discrete_distance(active, propagation.active_law(other, depth, n, distinct=True, inputs="plain")[-1]) > KS / 20
+    )
 
 
 # ---------------------------------------------------------------- kurtosis
