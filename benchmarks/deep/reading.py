@@ -26,9 +26,9 @@ READING = """## In short
   is 2.7 to 3.2 points *worse* than ERK, perhaps because its bounds take weights from the first layers.
 - **What does not help.** `typical_`: no gain in accuracy in any place over the same layout by in-degree, and a small
   loss in one; our guess is that Adam and a tuned rate make up for a lost scale. 28 layers train instead of 20 at
-  0.01. The penalty, minimised before training or as a term of the loss: no difference seen on MNIST. Looks-linear weights without
-  orthogonality: -6 to +2 points. Approximate isometry on a given mask: 21 to 41 points worse at density 0.01 (its
-  minimum nears a permutation, and ReLU then halves the signal), 0 to 1 point better at 0.02.
+  0.01. The penalty, minimised before training or as a term of the loss: no difference seen on MNIST. Looks-linear
+  weights without orthogonality: -6 to +2 points. Approximate isometry on a given mask: 21 to 41 points worse at
+  density 0.01 (its minimum nears a permutation, and ReLU then halves the signal), 0 to 1 point better at 0.02.
 - **Density 0.005** leaves a unit 1.3 weights: a ReLU signal dies out, and on all 256 units nothing trains, by
   whatever start. The same number of weights on 64 units of each layer, the others idle, trains to 81 % with
   orthogonal weights and to 70 % with the best baseline. No layout of the package leaves units out by itself.
