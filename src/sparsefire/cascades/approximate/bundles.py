@@ -224,7 +224,7 @@ def _course(
     holds = 1 - less
     more = _delivered(weight * units, kinds, broken, holds, less, grid)  # δ
     delivered = np.zeros(grid.top + 1)  # D
-    over_time, change = [float(law @ units)], np.inf
+    over_time, change = [min(1.0, float(law @ units))], np.inf
     while len(over_time) <= steps and change > tolerance:
         past, wave = grid.forward(delivered), grid.forward(more)
         broken = [
@@ -248,7 +248,7 @@ def _course(
         holds -= less
         more = _delivered(weight * free, kinds, broken, holds, less, grid)
         units = np.minimum(units + share, 1.0)
-        over_time.append(max(over_time[-1], float(law @ units)))
+        over_time.append(max(over_time[-1], min(1.0, float(law @ units))))
         change = max(float(law @ share), less)
     return Course(units, np.array(over_time), bool(change <= tolerance))
 
