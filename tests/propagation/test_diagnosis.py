@@ -231,6 +231,12 @@ def test_weights_that_something_else_makes() -> None:
     assert hasattr(pruned[0], "weight_orig")
 
 
+def test_what_changes_sizes_between_layers_has_no_path_count() -> None:
+    d = diagnose(nn.Sequential(nn.Linear(8, 16), nn.GLU(), nn.Linear(8, 4)))
+    assert d.paths is None
+    assert len(d.layers) == 2
+
+
 def test_kinds_of_inputs() -> None:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(3, 20), nn.ReLU(), nn.Linear(20, 2)).half()

@@ -16,7 +16,7 @@ from sparsefire.propagation.learning import Signs, chance, signs_of
 from sparsefire.propagation.measures import MEASURES, measure
 from sparsefire.propagation.paths import PathCounts, path_counts
 from sparsefire.propagation.redraws import redraw
-from sparsefire.propagation.trace import Passage, trace
+from sparsefire.propagation.trace import Passage, Trace, trace
 
 LEVELS = (0.05, 0.5, 0.95)
 _NORMS = (
@@ -101,7 +101,7 @@ def diagnose(net: nn.Module, x: Any = None, *, redraws: int = 32, rng: Any = 0) 
             "no layer of this network is reached.", came=type(net).__name__, expected="layers that its forward calls"
         )
     predicted = redraw(net, found.inputs, int(redraws), rng) if redraws else {}
-    paths = path_counts([p.exists.numpy() for p in found.passages]) if found.chain else None
+    paths = _paths(found)
     rows = [
         {**_row(passage, predicted.get(passage.layer.name)), "disconnected": _disconnected(paths, at)}
         for at, passage in enumerate(found.passages)
@@ -114,6 +114,15 @@ def diagnose(net: nn.Module, x: Any = None, *, redraws: int = 32, rng: Any = 0) 
     listed = tuple(findings(rows, signs, total, normed=normed, masked=masked, idle=found.idle))
     table = pd.DataFrame(rows).drop(columns=["name", "mute"])
     return Diagnosis(table, likely, verdict(listed, likely), listed, signs, total, found.singular_values, int(redraws))
+
+
+def _paths(found: Trace) -> PathCounts | None:
+    if not found.chain:
+        return None
+    try:
+        return path_counts([passage.exists.numpy() for passage in found.passages])
+    except UserError:  # something between two layers changes their sizes, as a gated unit does
+        return None
 
 
 def _disconnected(paths: PathCounts | None, at: int) -> int | None:
