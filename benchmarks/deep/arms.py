@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from deep import sparse
 from deep.sparse import Net
+from fate.cases import scaled_
 from torch import nn
 
 import sparsefire as sf
 from sparsefire.errors import UserError
 from sparsefire.propagation import critical_layout, critical_masks, init, penalty
-from sparsefire.propagation.init.looks_linear import mirrored_masks
+from sparsefire.propagation.init import mirrored_masks
 
 LAWS = {"critical": "normal", "critical-signs": "sign"}
 BOUNDS = (
@@ -116,16 +117,6 @@ def slope_of_penalty(weight: float) -> Callable[[Net], np.ndarray]:
     return slope
 
 
-def _scaled(net: nn.Module, number: int, *, by_density: bool) -> None:
-    generator = torch.Generator().manual_seed(number)
-    for layer in sf.masks.layers(net).values():
-        weight = layer.weight
-        share = float(sf.masks.mask_of(layer).mask.double().mean()) if by_density else 1.0  # type: ignore[union-attr]
-        drawn = torch.randn(weight.shape, generator=generator) * (2 / (weight.shape[1] * share)) ** 0.5
-        sf.masks.write_weight_(layer, drawn)
-        nn.init.zeros_(layer.bias)
-
-
 def _looks_linear(net: nn.Module, number: int) -> None:
     for name, mask in mirrored_masks(net, rng=number).items():
         sf.masks.write_mask_(sf.masks.layers(net)[name], mask)
@@ -142,8 +133,8 @@ def _penalised(net: nn.Module, number: int) -> None:
 
 
 STARTS: dict[str, Callable[[nn.Module, int], object]] = {
-    "he": lambda net, number: _scaled(net, number, by_density=False),  # as if no weight were missing
-    "scaled": lambda net, number: _scaled(net, number, by_density=True),
+    "he": lambda net, number: scaled_(net, number, by_density=False),  # as if no weight were missing
+    "scaled": lambda net, number: scaled_(net, number, by_density=True),
     "in-degree": lambda net, number: init.in_degree_(net, rng=number),
     "signs": lambda net, number: init.signs_(net, rng=number),
     "typical": lambda net, number: init.typical_(net, rng=number),

@@ -73,9 +73,9 @@ def build(case: Case) -> nn.Sequential:
 def initialise(net: nn.Module, name: str, number: int) -> None:
     """Give a network its first weights."""
     if name == "he":  # as if no weight were missing
-        _scaled(net, number, by_density=False)
+        scaled_(net, number, by_density=False)
     elif name == "scaled":
-        _scaled(net, number, by_density=True)
+        scaled_(net, number, by_density=True)
     elif name == "in-degree":
         init.in_degree_(net, rng=number)
     elif name == "signs":
@@ -88,7 +88,8 @@ def initialise(net: nn.Module, name: str, number: int) -> None:
         raise ValueError(name)
 
 
-def _scaled(net: nn.Module, number: int, *, by_density: bool) -> None:
+def scaled_(net: nn.Module, number: int, *, by_density: bool) -> None:
+    """Draw He normal weights in place, as if no weight were missing, or divided by the density of the layer."""
     generator = torch.Generator().manual_seed(number)
     for layer in sf.masks.layers(net).values():
         weight = layer.weight

@@ -81,15 +81,6 @@ def plain_copy(net: nn.Module, dtype: torch.dtype, generator: torch.Generator) -
     return Plain(twin, layers, exists, tuple(idle))
 
 
-def existing(net: nn.Module) -> dict[str, Tensor]:
-    """Return which weights of every layer exist, as :class:`Plain` has it.
-
-    >>> {name: kept.shape for name, kept in existing(nn.Sequential(nn.Linear(3, 2))).items()}
-    {'0': torch.Size([2, 3])}
-    """
-    return plain_copy(net, torch.float32, torch.Generator()).exists
-
-
 def _shown(layer: Layer) -> Tensor | None:
     if layer.mask is not None:
         return layer.mask.detach().cpu().clone()
