@@ -84,6 +84,26 @@ def spectrum(values: np.ndarray, *, zero: float = 1e-7) -> Spectrum:
     )
 
 
+def slopes(outputs: Tensor, inputs: Tensor) -> Tensor:
+    """Return the derivative of each output, summed over its rows, by every input, [rows, outputs, inputs].
+
+    One pass back per output. Where rows do not mix, these are the Jacobians of the rows.
+
+    Args:
+        outputs: [any rows, outputs], made from ``inputs``.
+        inputs: [rows, ...], which require gradients.
+
+    >>> x = torch.tensor([[1.0, 2.0]], requires_grad=True)
+    >>> slopes(x**2, x).tolist()
+    [[[2.0, 0.0], [0.0, 4.0]]]
+    """
+    found = []
+    for at in range(outputs.shape[1]):
+        (slope,) = torch.autograd.grad(outputs[:, at].sum(), inputs, retain_graph=True, allow_unused=True)
+        found.append((torch.zeros_like(inputs) if slope is None else slope).flatten(1))
+    return torch.stack(found, 1)
+
+
 def _inputs(net: nn.Module, x: Any) -> Tensor:
     if not isinstance(net, nn.Module):
         raise UserError("a Jacobian is that of a network.", came=type(net).__name__, expected="a torch.nn.Module")
@@ -113,11 +133,7 @@ def _jacobian(net: nn.Module, rows: Tensor) -> np.ndarray:
                     "this network has no Jacobian.", came=came, expected="a tensor [rows, …] that depends on the input"
                 )
             flat = outputs.reshape(len(rows), -1)
-            found = np.zeros((len(rows), flat.shape[1], rows[0].numel()))
-            for j in range(flat.shape[1]):
-                last = j == flat.shape[1] - 1
-                (slope,) = torch.autograd.grad(flat[:, j].sum(), rows, retain_graph=not last, allow_unused=True)
-                found[:, j] = 0.0 if slope is None else slope.reshape(len(rows), -1).cpu().double().numpy()
+            found = slopes(flat, rows).cpu().double().numpy()
     finally:
         for module, mode in modes.items():
             module.training = mode

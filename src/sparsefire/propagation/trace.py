@@ -15,6 +15,7 @@ from sparsefire import randomness
 from sparsefire.errors import UserError
 from sparsefire.propagation.chain import is_chain
 from sparsefire.propagation.init.walk import Layer, layers_of
+from sparsefire.propagation.jacobian import slopes
 from sparsefire.propagation.plain import Plain, plain_copy
 
 ROWS = 64  # inputs drawn where none are given
@@ -109,11 +110,11 @@ def trace(net: nn.Module, x: Any = None, *, rng: Any = 0) -> Trace:
     flat = output.reshape(len(rows), -1)
     back = torch.randn(flat.shape, generator=generator, dtype=torch.float64)
     loss = (back * flat).sum() / (len(rows) * flat.shape[1] ** 0.5)
-    slopes = _slopes(loss, plain, list(seen))
+    norms = _norms(loss, plain, list(seen))
     return Trace(
         tuple(
-            Passage(plain.layers[name], plain.exists[name], received.detach(), given.detach(), slope)
-            for (name, (received, given)), slope in zip(seen.items(), slopes, strict=True)
+            Passage(plain.layers[name], plain.exists[name], received.detach(), given.detach(), norm)
+            for (name, (received, given)), norm in zip(seen.items(), norms, strict=True)
         ),
         flat.detach(),
         rows,
@@ -123,15 +124,15 @@ def trace(net: nn.Module, x: Any = None, *, rng: Any = 0) -> Trace:
     )
 
 
-def _slopes(loss: Tensor, plain: Plain, names: list[str]) -> list[float]:
+def _norms(loss: Tensor, plain: Plain, names: list[str]) -> list[float]:
     """Return the norm of the gradient of the weights that exist, by layer."""
     if not loss.requires_grad:
         return [0.0] * len(names)
     weights: list[Any] = [plain.layers[name].module.weight for name in names]
-    slopes = torch.autograd.grad(loss, weights, allow_unused=True, retain_graph=True)
+    found = torch.autograd.grad(loss, weights, allow_unused=True, retain_graph=True)
     return [
         0.0 if slope is None else float((slope * plain.exists[name]).norm())
-        for name, slope in zip(names, slopes, strict=True)
+        for name, slope in zip(names, found, strict=True)
     ]
 
 
@@ -141,11 +142,7 @@ def _singular_values(net: nn.Module, outputs: Tensor, inputs: Tensor) -> np.ndar
     if not any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in net.modules()):  # rows do not mix
         inputs = inputs[:1].detach().requires_grad_()
         outputs = net(inputs).reshape(1, -1)
-    rows = []
-    for at in range(outputs.shape[1]):
-        (slope,) = torch.autograd.grad(outputs[0, at], inputs, retain_graph=True, allow_unused=True)
-        rows.append(torch.zeros_like(inputs[0]) if slope is None else slope[0])
-    jacobian = torch.stack(rows).flatten(1)
+    jacobian = slopes(outputs[:1], inputs)[0]
     if not bool(jacobian.isfinite().all()):
         return np.empty(0)
     return torch.linalg.svdvals(jacobian).numpy()
