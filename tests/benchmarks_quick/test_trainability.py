@@ -56,7 +56,7 @@ def test_learning_is_five_standard_errors_above_the_largest_class():
     largest = np.bincount(data()[3]).max() / 200
     assert found.learned
     assert found.best > largest + 5 * np.sqrt(largest * (1 - largest) / 200)
-    x, y, test, truth = data()
+    x, _, test, _ = data()
     noise = np.random.default_rng(1).integers(10, size=200)
     assert not learns(build(SMALL), (x, noise, test, noise[::-1].copy()), steps=50, rng=0).learned
 
