@@ -35,7 +35,9 @@ DENSER = (
     "critical, typical",
 )
 """Arms whose depth is looked for at density 0.05 too, where a search takes minutes."""
-COARSE = (20, 40, 80, 160, 320)
+COARSE = (40, 80, 160, 320, 480, 640)
+SLOWER = (3e-3, 1e-3)
+"""At density 0.05: depths that are far apart, and the rates at which networks so deep train at all."""
 
 
 def everything() -> list[Accuracy | Ladder]:
@@ -51,9 +53,9 @@ def everything() -> list[Accuracy | Ladder]:
         *[Ladder(name, "mnist10k", density) for name in DENSER for density in (0.01, 0.02)],
         *[Accuracy(name, "mnist10k", 20, 0.005) for name in plain],
         *[Ladder(name, "mnist10k", 0.01) for name in plain if BY_NAME[name].baseline],
-        *[Ladder(name, "mnist10k", 0.05, COARSE) for name in DENSER[:2]],
+        *[Ladder(name, "mnist10k", 0.05, COARSE, rates=SLOWER) for name in DENSER[:2]],
         *[Ladder(name, "mnist10k", density) for name in plain[len(DENSER) :] for density in (0.01, 0.02)],
-        *[Ladder(name, "mnist10k", 0.05, COARSE) for name in DENSER[2:]],
+        *[Ladder(name, "mnist10k", 0.05, COARSE, rates=SLOWER) for name in DENSER[2:]],
         *[Accuracy(name, *place) for place in small for name in slow],
     ]
 

@@ -59,6 +59,7 @@ class Ladder:
     depths: tuple[int, ...] = DEPTHS
     replicates: int = 3
     steps: int = STEPS
+    rates: tuple[float, ...] = LADDER_RATES
 
 
 def run(case: Accuracy | Ladder) -> dict[str, Any]:
@@ -107,7 +108,7 @@ def climb(case: Ladder) -> dict[str, Any]:
     ``LEAST`` by half of the steps is given up. A depth counts if more than half of its networks train at one of the
     rates; what is settled is not run.
     """
-    rates, rungs, failed, largest = list(LADDER_RATES), [], 0, 0
+    rates, rungs, failed, largest = list(case.rates), [], 0, 0
     for depth in case.depths:
         tried: dict[str, Any] = {}
         passed = False

@@ -10,7 +10,14 @@ import pandas as pd
 from sklearn.datasets import load_digits
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
-SHAPES = {"digits": (64, 10), "adult": (107, 2), "mnist": (784, 10), "mnist10k": (784, 10), "fashion": (784, 10)}
+SHAPES = {
+    "digits": (64, 10),
+    "adult": (107, 2),
+    "pneumonia": (784, 2),
+    "mnist": (784, 10),
+    "mnist10k": (784, 10),
+    "fashion": (784, 10),
+}
 
 Data = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
@@ -33,6 +40,9 @@ def load(name: str) -> Data:
     elif name == "fashion":
         stored = np.load(SHARED / "fashion_mnist_sprite" / "fashion_mnist_sprite.npz")
         x, y, split = stored["x"].reshape(900, -1), stored["y"], 600
+    elif name == "pneumonia":
+        x, y = _pneumonia()
+        split = 2000
     elif name == "adult":
         x, y = _adult()
         split = 8000
@@ -53,3 +63,12 @@ def _adult() -> tuple[np.ndarray, np.ndarray]:
     table = pd.concat([group.iloc[:6000] for _, group in table.groupby("income")])
     inputs = pd.get_dummies(table.drop(columns="income"))
     return inputs.to_numpy(dtype=np.float64), table["income"].to_numpy()
+
+
+def _pneumonia() -> tuple[np.ndarray, np.ndarray]:
+    """Return as many images of one class as of the other."""
+    stored = np.load(SHARED / "pneumoniamnist" / "pneumoniamnist.npz")
+    x = np.concatenate([stored["x_train"], stored["x_test"]]).reshape(-1, 784)
+    y = np.concatenate([stored["y_train"], stored["y_test"]]).ravel()
+    rows = np.concatenate([np.flatnonzero(y == label)[:1400] for label in (0, 1)])
+    return x[rows], y[rows]

@@ -15,7 +15,13 @@ from torch import nn
 
 from sparsefire import masks
 from sparsefire.errors import UserError
-from sparsefire.propagation.conserved import flow_balance, product_balance, synflow_masks, synflow_scores
+from sparsefire.propagation.conserved import (
+    flow_balance,
+    product_balance,
+    synflow_masks,
+    synflow_scores,
+    synflow_shares,
+)
 from sparsefire.sparsity import sparsify
 
 
@@ -86,6 +92,45 @@ def test_flow_is_conserved_in_deep_networks(density: float | None) -> None:
     assert all(flow.sum() == pytest.approx(1.0) for flow in (*balance.inflow, *balance.outflow))
 
 
+class Branch(nn.Module):
+    """A linear layer around two others, as in a residual network."""
+
+    def __init__(self, scale: float = 1.0, width: int = 5) -> None:
+        super().__init__()
+        self.one, self.two, self.last = nn.Linear(width, 6), nn.Linear(6, width), nn.Linear(width, 2)
+        with torch.no_grad():
+            for layer in (self.one, self.two):
+                layer.weight.mul_(scale)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(x + self.two(torch.relu(self.one(x))))
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-3, 1.0, 1e3])
+def test_branches_have_their_own_part_of_the_flow(scale: float) -> None:
+    net = Branch(scale)
+    one, two, last = (layer.weight.detach().double().abs() for layer in masks.layers(net).values())
+    through, around = last @ two @ one, last
+    found = synflow_scores(net)
+    torch.testing.assert_close(found["one"].sum(), through.sum())
+    torch.testing.assert_close(found["two"].sum(), through.sum())
+    torch.testing.assert_close(found["last"].sum(), through.sum() + around.sum())
+    torch.testing.assert_close(found["one"], (last @ two).sum(0)[:, None] * one)
+
+
+def test_a_flow_with_branches_beyond_float64_is_named() -> None:
+    net = Branch(1e30)
+    with torch.no_grad():
+        for layer in masks.layers(net).values():
+            layer.weight.fill_(3e38)
+    deep = nn.Sequential(*[nn.Sequential(nn.Linear(5, 5)) for _ in range(8)], net)
+    with torch.no_grad():
+        for layer in masks.layers(deep).values():
+            layer.weight.fill_(3e38)
+    with pytest.raises(UserError, match="beyond float64"):
+        synflow_shares(deep)
+
+
 def test_flow_is_conserved_by_channels_groups_pooling_and_norms() -> None:
     net = convolutional()
     net(torch.randn(8, 3, 10, 10))
@@ -122,6 +167,12 @@ def test_a_very_deep_network_has_shares_but_no_scores() -> None:
     assert balance.log_flow == pytest.approx(299 * np.log(2000.0) + np.log(200.0))
     with pytest.raises(UserError, match="beyond float64"):
         synflow_scores(net)
+    for scale in (1.0, 1e-6):  # far below the smallest number, too
+        with torch.no_grad():
+            for layer in masks.layers(net).values():
+                layer.weight.mul_(scale)
+        for share in synflow_shares(net).values():
+            torch.testing.assert_close(share, torch.full_like(share, 1 / share.numel()))
 
 
 @pytest.mark.parametrize("widths", [(20, 30, 30, 5), (50, 8, 40, 8, 3), (10, 100, 10, 2)])

@@ -19,7 +19,7 @@ from sparsefire.errors import UserError
 from sparsefire.propagation.critical import critical_masks
 from sparsefire.propagation.init.variance import in_degree_
 from sparsefire.propagation.penalties import PARTS, growth_scores, penalty, penalty_parts
-from sparsefire.sparsity.sign_in import Product
+from sparsefire.sparsity.parameterisation.product import Product
 
 
 @pytest.fixture(autouse=True)

@@ -17,6 +17,9 @@ from sparsefire import masks
 from sparsefire.errors import UserError
 from sparsefire.propagation.init.attention import array, attention_layers, unit_norms
 
+# Logarithms of the flows that float64 holds with room for the factors of a product.
+_SMALLEST, _LARGEST = -600.0, 700.0
+
 
 def synflow_scores(net: nn.Module, shape: Sequence[int] | None = None) -> dict[str, Tensor]:
     """Return |w| · ∂R/∂|w| of every weight, for R the output summed over all paths.
@@ -46,6 +49,22 @@ def synflow_scores(net: nn.Module, shape: Sequence[int] | None = None) -> dict[s
             "the flow of this network is beyond float64.", came=f"log R = {size:.0f}", attempt="flow_balance(net)"
         )
     return {name: share * math.exp(size) for name, share in shares.items()}
+
+
+def synflow_shares(net: nn.Module, shape: Sequence[int] | None = None) -> dict[str, Tensor]:
+    """Return :func:`synflow_scores` as shares of the whole flow R, which ranks alike, and for deep networks too.
+
+    Args:
+        net, shape: as of :func:`synflow_scores`.
+
+    Raises:
+        UserError: as :func:`synflow_scores`; a flow beyond float64 only in a network that is no chain.
+
+    >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
+    >>> [round(float(share.sum()), 9) for share in synflow_shares(net).values()]
+    [1.0, 1.0]
+    """
+    return _flow(net, shape)[0]
 
 
 def synflow_masks(
@@ -224,33 +243,48 @@ def _flow(net: nn.Module, shape: Sequence[int] | None, plain: bool = False) -> t
     """Return the share of the flow through every weight, and log R."""
     work = net if plain else _plain(net)
     layers = masks.layers(work)
-    sizes = 0.0
-    with torch.no_grad():
-        scaled = {}
-        for name, layer in layers.items():
-            weight: Any = layer.weight
-            size = float(weight.sum()) / len(weight)  # deep networks would overflow
-            scaled[f"{name}.weight" if name else "weight"] = (
-                weight / size if size else weight.clone()
-            ).requires_grad_()
-            sizes += math.log(size) if size else -math.inf
+    weights: dict[str, Tensor] = {name: layer.weight.detach() for name, layer in layers.items()}  # type: ignore[operator]
     ones = torch.ones((1, *_input_shape(layers, shape)), dtype=torch.float64)
-    total, double = (_run(work, scaled, scale * ones) for scale in (1.0, 2.0))
+    shares, size = _shares(work, weights, ones)
+    if _SMALLEST < size < _LARGEST:
+        return shares, size
+    # Beyond float64, or none. Layers of size one keep the shares where all of the flow passes through every layer.
+    sizes = {name: float(weight.sum()) / len(weight) for name, weight in weights.items()}
+    scaled = {name: weight / sizes[name] if sizes[name] else weight for name, weight in weights.items()}
+    shares, size = _shares(work, scaled, ones)
+    if size == -math.inf:
+        return shares, size
+    if not math.isfinite(size) or any(abs(float(share.sum()) - 1.0) > 1e-6 for share in shares.values()):
+        raise UserError(
+            "the flow of this network is beyond float64.",
+            came="weights that are not finite, or too large for a network whose layers do not form one chain",
+            expected="finite weights of a moderate size",
+        )
+    return shares, size + sum(math.log(one) for one in sizes.values())
+
+
+def _shares(net: nn.Module, weights: dict[str, Tensor], ones: Tensor) -> tuple[dict[str, Tensor], float]:
+    """Return shares and log R for weights by layer; log R = inf where it is not finite, −inf where nothing arrives."""
+    leaves = {name: weight.clone().requires_grad_() for name, weight in weights.items()}
+    given = {f"{name}.weight" if name else "weight": leaf for name, leaf in leaves.items()}
+    total, double = (_run(net, given, scale * ones) for scale in (1.0, 2.0))
     once, twice = float(total.detach()), float(double.detach())
-    if not math.isfinite(once) or abs(twice - 2 * once) > 1e-6 * abs(once):
+    if not (math.isfinite(once) and math.isfinite(twice)):
+        return {}, math.inf
+    if abs(twice - 2 * once) > 1e-6 * abs(once):
         raise UserError(
             "the flow is that of a positively homogeneous network.",
             came=f"R = {once:.6g} on ones, {twice:.6g} on twos",
             expected="linear and convolutional layers, ReLU, pooling, batch normalisation",
         )
     if not once > 0:
-        return {name: torch.zeros_like(weight) for name, weight in zip(layers, scaled.values(), strict=True)}, -math.inf
-    slopes = torch.autograd.grad(total, list(scaled.values()), allow_unused=True)
+        return {name: torch.zeros_like(weight) for name, weight in weights.items()}, -math.inf
+    slopes = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
     shares = {
-        name: torch.zeros_like(weight) if slope is None else (slope * weight / total).detach()
-        for name, weight, slope in zip(layers, scaled.values(), slopes, strict=True)
+        name: torch.zeros_like(weight) if slope is None else slope * weight / once
+        for (name, weight), slope in zip(weights.items(), slopes, strict=True)
     }
-    return shares, sizes + math.log(once)
+    return shares, math.log(once) if all(bool(share.isfinite().all()) for share in shares.values()) else math.inf
 
 
 def _run(net: nn.Module, weights: dict[str, Tensor], x: Tensor) -> Tensor:

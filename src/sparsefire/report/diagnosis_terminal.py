@@ -34,7 +34,7 @@ def diagnosis_block(d: Diagnosis, title: str, *, colour: bool = False) -> str:
       layer  weights  density  fan-in  dead  |h|²  gradient
       –            2      0.5       1    0%   0.5      0.39
     <BLANKLINE>
-    VERDICT  Likely to learn (97%): nothing stands in its way
+    VERDICT  Likely to learn (98%): nothing stands in its way
       paths  2 from inputs to outputs
     """
     table = d.layers
