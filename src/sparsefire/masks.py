@@ -4,11 +4,14 @@ A masked layer carries a :class:`Masked` parametrisation on its ``weight``. The 
 Parameter as before; the layer computes with ``mask * weight``; entries outside the mask are exactly zero after every
 optimizer step, and so are their moments (:func:`keep_zero`). Rooms above read through :func:`active`, :func:`masks` and
 :func:`density`; only ``sparsity`` writes.
+
+Three sets of layers: :func:`layers` are linear and convolutional, masked or not; :func:`maskable` are those that
+``sparsify`` masks, attention projections among them; :func:`masked` are those that carry a mask now.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -17,8 +20,11 @@ from torch.nn.utils import parametrize
 
 from sparsefire.errors import UserError
 
-_MASKABLE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
-_CHAIN = "parametrizations.weight."
+_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_TABLES = (nn.Embedding, nn.EmbeddingBag)
+_WHEN_NAMED = (*_TABLES, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+_PROJECTIONS = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
+CHAIN = "parametrizations.weight."
 
 
 class Masked(nn.Module):
@@ -48,11 +54,24 @@ class Masked(nn.Module):
         self.dense_gradient = False
 
     def forward(self, weight: Tensor) -> Tensor:
-        masked = weight * self.kept
-        return weight + (masked - weight).detach() if self.dense_gradient else masked
+        masked = self.value(weight) * self.kept
+        if not self.dense_gradient:
+            return masked
+        return masked + (weight - weight.detach()) * (1 - self.kept)  # the second part is zero, its gradient is not
 
     def right_inverse(self, weight: Tensor) -> Tensor:
         return weight * self.kept
+
+    def value(self, weight: Tensor) -> Tensor:
+        """Return the effective weight before the mask, from the layer's own Parameter: here that itself."""
+        return weight
+
+    def slope(self, weight: Tensor) -> Tensor | float:
+        """Return ∂value/∂weight, entry by entry."""
+        return 1.0
+
+    def awaken_(self, fresh: Tensor, weight: Tensor) -> None:
+        """Make entries that have just entered, and are zero, ready to grow, in place: a product needs one factor."""
 
     @torch.no_grad()
     def write_(self, mask: Tensor) -> None:
@@ -69,15 +88,108 @@ class Masked(nn.Module):
         yield from self.parameters(recurse=False)
 
 
-def layers(net: nn.Module) -> dict[str, nn.Module]:
-    """Return the layers whose weights can be masked: linear and convolutional ones, by name, in order.
+class Projection(nn.Module):
+    """A weight that an attention module holds beside others, as a layer of its own.
 
-    Biases, normalisation and embeddings stay dense.
+    ``nn.MultiheadAttention`` has the weights of query, key and value in one Parameter ``in_proj_weight`` [3·E, E], or
+    in three where key or value have a width of their own. The attention module stays as it is until a mask is attached;
+    then the projection is its child (``in_proj``, or ``q_proj``, ``k_proj``, ``v_proj``), and the attention module
+    reads the masked weight under the name it knows, in its fast path too. :func:`bake` puts the Parameter back.
+
+    Args:
+        host: the attention module.
+        attribute: name of its Parameter.
+
+    >>> Projection(nn.MultiheadAttention(4, 2), "in_proj_weight").weight.shape
+    torch.Size([12, 4])
+    """
+
+    def __init__(self, host: nn.Module, attribute: str) -> None:
+        super().__init__()
+        self.weight = host._parameters[attribute]
+        self._place = (host, attribute)  # in a tuple, for the host is no child
+
+    def open_(self) -> None:
+        """Become a child of the attention module."""
+        host, attribute = self._place
+        if not isinstance(type(host).__dict__.get(attribute), property):
+            shared = type(host)
+            read = {name: property(_reader(name)) for name in _PROJECTIONS}
+            host.__class__ = type(shared.__name__, (shared,), {"__module__": shared.__module__, **read})
+            host.register_load_state_dict_pre_hook(_accept_joint)
+        host._parameters[attribute] = None  # not deleted: its place in the order is kept
+        host.add_module(_child(attribute), self)
+
+    def close_(self) -> None:
+        """Give the Parameter back; the attention module is then what it was."""
+        host, attribute = self._place
+        host._parameters[attribute] = self.weight
+        del host._modules[_child(attribute)]
+        if not any(_child(name) in host._modules for name in _PROJECTIONS):
+            host.__class__ = type(host).__bases__[0]
+            _remove_hook(host, _accept_joint)
+
+
+def layers(net: nn.Module) -> dict[str, nn.Module]:
+    """Return the linear and convolutional layers, by name, in order, masked or not.
 
     >>> list(layers(nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))))
     ['0']
     """
-    return {name: module for name, module in net.named_modules() if isinstance(module, _MASKABLE)}
+    return {name: module for name, module in net.named_modules() if isinstance(module, _LAYERS)}
+
+
+def maskable(net: nn.Module, names: Iterable[str] | None = None) -> dict[str, nn.Module]:
+    """Return the layers whose weights are to be masked, by name, in order.
+
+    Args:
+        net: any network.
+        names: of the layers wanted; the order does not matter. None takes all linear layers, convolutions and
+            attention projections (:class:`Projection`, such as ``"self_attn.in_proj"``). Embeddings and transposed
+            convolutions stay dense unless named; biases and normalisation always do.
+
+    Raises:
+        UserError: a name that is no such layer, or no name at all; an embedding whose gradients are sparse, or whose
+            rows are renormalised in place: neither passes through a mask.
+
+    >>> net = nn.ModuleDict({"words": nn.Embedding(9, 4), "look": nn.MultiheadAttention(4, 2), "out": nn.Linear(4, 9)})
+    >>> list(maskable(net))
+    ['look.in_proj', 'look.out_proj', 'out']
+    >>> list(maskable(net, ["words", "look.in_proj"]))
+    ['words', 'look.in_proj']
+    """
+    found = dict(_all_layers(net))
+    if names is None:
+        return {name: module for name, module in found.items() if not isinstance(module, _WHEN_NAMED)}
+    if isinstance(names, str):
+        raise UserError("layers are given by their names.", came=repr(names), expected=f"a list, [{names!r}]")
+    wanted = list(names)
+    unknown = [name for name in wanted if name not in found]
+    if unknown or not wanted:
+        raise UserError(
+            f"there is no layer {unknown[0]!r} with weights to mask." if unknown else "no layer is named.",
+            came=repr(unknown[0]) if unknown else "an empty list",
+            expected=f"some of {', '.join(map(repr, found))}" if found else "a network with such layers",
+        )
+    for name in wanted:
+        for option in ("sparse", "max_norm"):
+            if isinstance(found[name], _TABLES) and getattr(found[name], option):
+                raise UserError(
+                    f"a mask does not go with {option}= of the embedding {name!r}.",
+                    came=f"{option}={getattr(found[name], option)}",
+                    expected="an embedding without it, or one left dense",
+                )
+    return {name: module for name, module in found.items() if name in wanted}
+
+
+def masked(net: nn.Module) -> dict[str, nn.Module]:
+    """Return the layers that carry a mask, by name, in order.
+
+    >>> net = nn.Sequential(nn.Linear(2, 1), nn.Linear(1, 1))
+    >>> attach_(net[0], torch.tensor([[True, False]])); list(masked(net))
+    ['0']
+    """
+    return {name: module for name, module in _all_layers(net) if mask_of(module) is not None}
 
 
 def mask_of(module: nn.Module) -> Masked | None:
@@ -100,8 +212,7 @@ def masks(net: nn.Module) -> dict[str, Tensor]:
     >>> masks(nn.Linear(2, 2))
     {}
     """
-    found = ((name, mask_of(module)) for name, module in layers(net).items())
-    return {name: masked.mask for name, masked in found if masked is not None}
+    return {name: _masked(module).mask for name, module in masked(net).items()}
 
 
 def active(net: nn.Module) -> dict[nn.Parameter, Tensor | None]:
@@ -113,18 +224,17 @@ def active(net: nn.Module) -> dict[nn.Parameter, Tensor | None]:
     [[[True, False]]]
     """
     found: dict[nn.Parameter, Tensor | None] = dict.fromkeys(net.parameters())
-    for module in layers(net).values():
-        masked = mask_of(module)
-        if masked is not None:
-            found[_original(module)] = masked.mask
-            found.update(dict.fromkeys(masked.factors(), masked.mask))
+    for module in masked(net).values():
+        own = _masked(module)
+        found[_original(module)] = own.mask
+        found.update(dict.fromkeys(own.factors(), own.mask))
     return found
 
 
 def density(net: nn.Module) -> float:
     """Return the share of weights that exist: by mask where there is one, by value (non-zero) elsewhere.
 
-    Only weights of linear and convolutional layers count.
+    Weights of linear and convolutional layers and of attention projections count, and whatever else has a mask.
 
     >>> net = nn.Linear(4, 1)
     >>> attach_(net, torch.tensor([[True, False, False, False]]))
@@ -132,9 +242,9 @@ def density(net: nn.Module) -> float:
     0.25
     """
     kept = total = 0
-    for module in layers(net).values():
-        masked = mask_of(module)
-        entries: Any = masked.mask if masked is not None else module.weight
+    for module in {**maskable(net), **masked(net)}.values():
+        own = mask_of(module)
+        entries: Any = own.mask if own is not None else module.weight
         kept += int(entries.count_nonzero())
         total += entries.numel()
     if not total:
@@ -153,18 +263,20 @@ def attach_(module: nn.Module, mask: Tensor | Masked) -> None:
     >>> attach_(net, torch.ones(1, 2, dtype=torch.bool)); net.parametrizations.weight.original is before
     True
     """
-    masked = mask if isinstance(mask, Masked) else Masked(mask.clone())
+    own = mask if isinstance(mask, Masked) else Masked(mask.clone())
     if mask_of(module) is not None:
         raise UserError("this layer is masked already.", expected="a plain network", attempt="sf.bake(net) first")
-    if masked.mask.shape != module.weight.shape:
+    if own.mask.shape != module.weight.shape:
         raise UserError(
             f"a mask must have the shape of its weight {tuple(module.weight.shape)}.",  # type: ignore[arg-type]
-            came=f"a mask of shape {tuple(masked.mask.shape)}",
+            came=f"a mask of shape {tuple(own.mask.shape)}",
         )
-    masked.mask = masked.mask.to(module.weight.device)  # type: ignore[arg-type]
-    masked.kept = masked.kept.to(module.weight)  # type: ignore[arg-type]
-    parametrize.register_parametrization(module, "weight", masked)
+    own.mask = own.mask.to(module.weight.device)  # type: ignore[arg-type]
+    own.kept = own.kept.to(module.weight)  # type: ignore[arg-type]
+    parametrize.register_parametrization(module, "weight", own)
     module.register_load_state_dict_pre_hook(_accept_dense)
+    if isinstance(module, Projection):
+        module.open_()
 
 
 @torch.no_grad()
@@ -191,13 +303,35 @@ def write_mask_(module: nn.Module, mask: Tensor) -> None:
     >>> write_mask_(net, torch.tensor([[False, True]])); net.weight.abs().tolist()
     [[0.0, 0.0]]
     """
-    masked = mask_of(module)
-    if masked is None:
+    own = mask_of(module)
+    if own is None:
         raise UserError("this layer has no mask to replace.", expected="a layer that sparsify has masked")
-    stays = masked.mask & mask
-    masked.write_(mask)
-    for parameter in (_original(module), *masked.factors()):
+    stays = own.mask & mask
+    fresh = mask & ~own.mask
+    own.write_(mask)
+    for parameter in (_original(module), *own.factors()):
         parameter.mul_(stays)
+    own.awaken_(fresh, _original(module))
+
+
+def gradient_of(module: nn.Module) -> Tensor | None:
+    """Return the gradient of the loss by the effective weight of a masked layer, or None if there is none.
+
+    At missing weights it is right only after a backward pass with ``dense_gradient``; zero otherwise, and also where
+    the parametrisation passes no gradient on.
+
+    >>> net = nn.Linear(2, 1, bias=False); attach_(net, torch.tensor([[True, False]]))
+    >>> net(torch.tensor([3.0, 5.0])).backward(); gradient_of(net).tolist()
+    [[3.0, 0.0]]
+    """
+    own = mask_of(module)
+    gradient = _original(module).grad
+    if gradient is None or own is None or type(own) is Masked:
+        return gradient
+    with torch.no_grad():
+        slope = torch.as_tensor(own.slope(_original(module))).to(gradient)
+        inside = torch.where(slope == 0, 0.0, gradient / torch.where(slope == 0, 1.0, slope))
+        return torch.where(own.mask, inside, gradient)
 
 
 @torch.no_grad()
@@ -231,12 +365,10 @@ def clear_moments_(net: nn.Module, optimizer: torch.optim.Optimizer, fresh: dict
     Args:
         fresh: layer name → bool tensor, True where a weight is new.
     """
-    found = layers(net)
+    found = masked(net)
     for name, new in fresh.items():
         module = found[name]
-        masked = mask_of(module)
-        parameters = (_original(module), *(masked.factors() if masked is not None else ()))
-        for parameter in parameters:
+        for parameter in (_original(module), *_masked(module).factors()):
             for moment in _moments(parameter, optimizer):
                 moment.mul_(~new)
 
@@ -249,12 +381,12 @@ def dense_state_dict(net: nn.Module) -> dict[str, Tensor]:
     ['bias', 'weight']
     """
     state = net.state_dict()
-    for name, module in layers(net).items():
-        if mask_of(module) is not None:
-            prefix = f"{name}." if name else ""
-            state = {key: value for key, value in state.items() if not key.startswith(prefix + _CHAIN)}
-            weight: Any = module.weight
-            state[prefix + "weight"] = weight.detach().clone()
+    for name, module in masked(net).items():
+        prefix = f"{name}." if name else ""
+        state = {key: value for key, value in state.items() if not key.startswith(prefix + CHAIN)}
+        weight: Any = module.weight
+        plain = f"{name}_weight" if isinstance(module, Projection) else prefix + "weight"
+        state[plain] = weight.detach().clone()
     return state
 
 
@@ -268,18 +400,17 @@ def bake(net: nn.Module) -> nn.Module:
     >>> type(bake(net)).__name__, net.weight[0, 1].item()
     ('Linear', 0.0)
     """
-    for module in layers(net).values():
-        masked = mask_of(module)
-        if masked is not None:
-            own_class(module)
-            parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
-            weight: Any = module.weight
-            for other in [name for name in module._parameters if name != "weight"]:  # the order of a plain twin
-                module._parameters[other] = module._parameters.pop(other)
-            weight.data.masked_fill_(~masked.mask, 0.0)  # 0 · w is −0 for a negative w and NaN for one that diverged
-            for key, hook in list(module._load_state_dict_pre_hooks.items()):
-                if getattr(hook, "hook", hook) is _accept_dense:
-                    del module._load_state_dict_pre_hooks[key]
+    for module in masked(net).values():
+        own = _masked(module)
+        own_class(module)
+        parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
+        weight: Any = module.weight
+        for other in [name for name in module._parameters if name != "weight"]:  # the order of a plain twin
+            module._parameters[other] = module._parameters.pop(other)
+        weight.data.masked_fill_(~own.mask, 0.0)  # 0 · w is −0 for a negative w and NaN for one that diverged
+        _remove_hook(module, _accept_dense)
+        if isinstance(module, Projection):
+            module.close_()
     return net
 
 
@@ -287,6 +418,44 @@ def own_class(module: nn.Module) -> None:
     """Part a copied layer from the class it shares with its original: torch takes the parametrisation off the class."""
     shared = type(module)
     module.__class__ = type(shared.__name__, shared.__bases__, dict(shared.__dict__))
+
+
+def _all_layers(net: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Yield every layer that can be masked, in an order that attaching does not change."""
+    for name, module in net.named_modules():
+        if isinstance(module, nn.MultiheadAttention):
+            for attribute in _PROJECTIONS:
+                child = module._modules.get(_child(attribute))
+                if isinstance(child, Projection):
+                    yield f"{name}.{_child(attribute)}" if name else _child(attribute), child
+                elif module._parameters.get(attribute) is not None:
+                    yield f"{name}.{_child(attribute)}" if name else _child(attribute), Projection(module, attribute)
+        elif isinstance(module, (*_LAYERS, *_WHEN_NAMED)):
+            yield name, module
+
+
+def _child(attribute: str) -> str:
+    return attribute.removesuffix("_weight")
+
+
+def _reader(attribute: str) -> Callable[[nn.Module], Any]:
+    def read(host: nn.Module) -> Any:
+        child = host._modules.get(_child(attribute))
+        return child.weight if isinstance(child, Projection) else host._parameters[attribute]
+
+    return read
+
+
+def _masked(module: nn.Module) -> Masked:
+    own = mask_of(module)
+    assert own is not None
+    return own
+
+
+def _remove_hook(module: nn.Module, hook: Any) -> None:
+    for key, held in list(module._load_state_dict_pre_hooks.items()):
+        if getattr(held, "hook", held) is hook:
+            del module._load_state_dict_pre_hooks[key]
 
 
 def _original(module: nn.Module) -> nn.Parameter:
@@ -297,10 +466,9 @@ def _original(module: nn.Module) -> nn.Parameter:
 
 def _masked_parameters(net: nn.Module) -> list[tuple[nn.Module, nn.Parameter, Masked]]:
     found: list[tuple[nn.Module, nn.Parameter, Masked]] = []
-    for module in layers(net).values():
-        masked = mask_of(module)
-        if masked is not None:
-            found += [(module, parameter, masked) for parameter in (_original(module), *masked.factors())]
+    for module in masked(net).values():
+        own = _masked(module)
+        found += [(module, parameter, own) for parameter in (_original(module), *own.factors())]
     return found
 
 
@@ -313,10 +481,10 @@ def _moments(parameter: nn.Parameter, optimizer: torch.optim.Optimizer) -> list[
 def _zero(entries: list[tuple[nn.Module, nn.Parameter, Masked]], optimizer: torch.optim.Optimizer | None) -> None:
     values: list[Tensor] = []
     kept: list[Tensor] = []
-    for _, parameter, masked in entries:
+    for _, parameter, own in entries:
         held = [parameter, *(_moments(parameter, optimizer) if optimizer is not None else ())]
         values += held
-        kept += [masked.kept] * len(held)
+        kept += [own.kept] * len(held)
     if values:
         torch._foreach_mul_(values, kept)
 
@@ -331,4 +499,11 @@ def _accept_dense(module: nn.Module, state_dict: dict[str, Any], prefix: str, *_
     del state_dict[prefix + "weight"]
     write_weight_(module, dense.to(_original(module)))
     for name, value in module.parametrizations["weight"].state_dict().items():  # type: ignore[index,union-attr]
-        state_dict[prefix + _CHAIN + name] = value.clone()
+        state_dict[prefix + CHAIN + name] = value.clone()
+
+
+def _accept_joint(module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Hand the weights of a dense attention module to the projections that hold them now."""
+    for attribute in _PROJECTIONS:
+        if isinstance(module._modules.get(_child(attribute)), Projection) and prefix + attribute in state_dict:
+            state_dict[f"{prefix}{_child(attribute)}.weight"] = state_dict.pop(prefix + attribute)

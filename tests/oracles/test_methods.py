@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 import sparsefire as sf
-from sparsefire.sparsity.gradual import GradualMagnitude
+from sparsefire.sparsity.setting import Setting
+from sparsefire.sparsity.topology.gradual import Gradual
 from sparsefire.wiring import layer_counts
 
 X = torch.randn(64, 12, generator=torch.Generator().manual_seed(0))
@@ -113,7 +114,7 @@ def test_gmp_schedule_is_a_function_of_the_step() -> None:
     for layer in linear_layers(masked):
         sf.masks.attach_(layer, torch.ones_like(layer.weight, dtype=torch.bool))
     optimizer = torch.optim.SGD(masked.parameters(), lr=0.1)
-    topology = GradualMagnitude(masked, 0.07, "global", optimizer, 1000, begin=0.2, end=0.6)
+    topology = Gradual(Setting(masked, 0.07, optimizer=optimizer, steps=1000), begin=0.2, end=0.6)
     for step in range(0, 1001, 37):
         assert topology.density_at(step) == pytest.approx(cubic(step, 0.07, 200, 600), abs=1e-12)
 

@@ -13,6 +13,7 @@ from torch import nn
 from sparsefire import masks
 from sparsefire.errors import UserError
 from sparsefire.sparsity import METHODS, bake, list_methods, sparsify
+from sparsefire.sparsity.steps import SAM, needs_closure
 from sparsefire.wiring import layer_counts
 from sparsefire.wiring.layouts import PROPORTIONS as LAYOUTS
 
@@ -25,31 +26,45 @@ SHAPES = [(5, 2, 3), (7, 30), (3, 7)]
 SIZE = 30 + 210 + 21
 
 
-def given(net: nn.Module, steps: int | None = 60) -> dict[str, Any]:
-    optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
+def given(net: nn.Module, steps: int | None = 60, method: str = "static") -> dict[str, Any]:
+    optimizer: torch.optim.Optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
+    if "closure" in METHODS[method].needs:
+        optimizer = SAM(optimizer)
     return {
         "optimizer": optimizer,
         "scheduler": torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0),
         "steps": steps,
+        "data": (torch.randn(6, 2, 8, generator=torch.Generator().manual_seed(9)), torch.tensor([0, 1, 2, 0, 1, 2])),
+        "loss": nn.functional.cross_entropy,
     }
 
 
 def trained(net: nn.Module, topology: Any, surroundings: dict[str, Any]) -> None:
     for number in range(surroundings["steps"]):
-        net(torch.randn(4, 2, 8, generator=torch.Generator().manual_seed(number))).square().mean().backward()
-        surroundings["optimizer"].step(), surroundings["scheduler"].step(), topology.step()
+        rows = torch.randn(4, 2, 8, generator=torch.Generator().manual_seed(number))
+
+        def closure(rows: torch.Tensor = rows) -> None:
+            net(rows).square().mean().backward()
+
+        closure()
+        optimizer = surroundings["optimizer"]
+        optimizer.step(closure) if needs_closure(optimizer) else optimizer.step()
+        surroundings["scheduler"].step(), topology.step()
         surroundings["optimizer"].zero_grad()
 
 
 def combinations() -> list[tuple[str, str]]:
-    return [(m.name, lay) for m in METHODS.values() for lay in (*LAYOUTS, *(["global"] * (m.layout == "global")))]
+    """All but those of a structured pattern, whose counts are rounded: the tests of patterns count them."""
+    plain = [m for m in METHODS.values() if m.pattern is None]
+    layouts = {m.name: (*LAYOUTS, "global") if m.name == "gmp" else (m.own_layout, "uniform") for m in plain}
+    return [(m.name, layout) for m in plain for layout in (LAYOUTS if m.name == "static" else layouts[m.name])]
 
 
 @pytest.mark.parametrize(("method", "layout"), combinations())
 @pytest.mark.parametrize("density", [0.07, 0.2, 0.5, 1.0])
 def test_every_method_ends_at_its_exact_density_and_layout(method: str, layout: str, density: float) -> None:
     net = network()
-    surroundings = given(net)
+    surroundings = given(net, method=method)
     topology = sparsify(net, density, method, layout, **surroundings, rng=0)
     trained(net, topology, surroundings)
     counts = [int(mask.sum()) for mask in masks.masks(net).values()]
@@ -82,17 +97,19 @@ def test_random_masks_are_uniform_over_positions() -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_the_global_generators_are_not_touched(method: str) -> None:
     net = network()
-    surroundings = given(net)
+    surroundings = given(net, method=method)
     before = torch.get_rng_state()
     sparsify(net, 0.3, method, **surroundings, rng=0)
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "method", sorted(set(METHODS) - {"l0", "gates"})
+)  # which begin behind gates that are half open
 def test_present_weights_keep_their_values_at_the_start(method: str) -> None:
     net = network()
     before = {name: layer.weight.detach().clone() for name, layer in masks.layers(net).items()}
-    sparsify(net, 0.3, method, **given(net), rng=0)
+    sparsify(net, 0.3, method, **given(net, method=method), rng=0)
     for name, mask in masks.masks(net).items():
         torch.testing.assert_close(net.get_submodule(name).weight, before[name] * mask, rtol=1e-6, atol=1e-7)
 
@@ -203,8 +220,8 @@ def test_steps_are_positive(steps: int) -> None:
 
 
 def test_an_unknown_method_names_those_there_are() -> None:
-    with pytest.raises(UserError, match="'set'") as caught:
-        sparsify(network(), 0.3, "set")
+    with pytest.raises(UserError, match="'sett'") as caught:
+        sparsify(network(), 0.3, "sett")
     assert all(name in caught.value.expected for name in METHODS)
 
 
@@ -244,10 +261,10 @@ def test_the_table_lists_every_method_with_its_source() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_state_is_plain_numbers(method: str) -> None:
+def test_a_state_is_plain_numbers_and_tensors(method: str) -> None:
     net = network()
-    topology = sparsify(net, 0.3, method, **given(net), rng=0)
+    topology = sparsify(net, 0.3, method, **given(net, method=method), rng=0)
     state = copy.deepcopy(topology.state_dict())
-    assert all(isinstance(value, int | float | str) for value in state.values())
+    assert all(isinstance(value, int | float | str | list | torch.Tensor | None) for value in state.values())
     topology.load_state_dict(state)
-    assert topology.state_dict() == state
+    torch.testing.assert_close(topology.state_dict(), state, rtol=0, atol=0)

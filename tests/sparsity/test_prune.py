@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from sparsefire import masks
-from sparsefire.sparsity.magnitude import prune_by_magnitude
+from sparsefire.sparsity.prune import prune
+from sparsefire.sparsity.setting import Setting
 from sparsefire.wiring import layer_counts
 from sparsefire.wiring.layouts import PROPORTIONS as LAYOUTS
 
@@ -30,21 +31,21 @@ def network(*weights: list[list[float]]) -> nn.Sequential:
 
 def test_one_matrix_by_hand() -> None:
     net = network(A)
-    prune_by_magnitude(net, 6 / 16, "global")  # 5, 4, 3, then three of the four of size 2 in reading order
+    prune(Setting(net, layout="global"), 6 / 16)  # 5, 4, 3, then three of the four of size 2 in reading order
     assert net[0].weight.tolist() == [[0, -4, 2, 2], [3, 0, 0, -2], [0, 0, 0, 0], [-5, 0, 0, 0]]
     assert masks.masks(net)["0"].int().tolist() == [[0, 1, 1, 1], [1, 0, 0, 1], [0, 0, 0, 0], [1, 0, 0, 0]]
 
 
 def test_global_ranks_all_layers_together() -> None:
     net = network(A, B)
-    prune_by_magnitude(net, 5 / 20, "global")
+    prune(Setting(net, layout="global"), 5 / 20)
     assert masks.masks(net)["0"].int().tolist() == [[0, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0]]
     assert masks.masks(net)["1"].int().tolist() == [[1, 1, 1, 0]]
 
 
 def test_a_layout_ranks_within_layers() -> None:
     net = network(A, B)
-    prune_by_magnitude(net, 5 / 20, "uniform")  # 4 and 1
+    prune(Setting(net, layout="uniform"), 5 / 20)  # 4 and 1
     assert masks.masks(net)["0"].int().tolist() == [[0, 1, 1, 0], [1, 0, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0]]
     assert masks.masks(net)["1"].int().tolist() == [[0, 0, 1, 0]]
 
@@ -52,7 +53,7 @@ def test_a_layout_ranks_within_layers() -> None:
 def test_present_zeros_rank_above_absent_weights() -> None:
     net = network([[0.0, 5.0, 0.0, 1.0]])
     masks.write_mask_(net[0], torch.tensor([[False, True, True, True]]))
-    prune_by_magnitude(net, 3 / 4, "global")
+    prune(Setting(net, layout="global"), 3 / 4)
     assert masks.masks(net)["0"].tolist() == [[False, True, True, True]]
 
 
@@ -60,7 +61,7 @@ def test_absent_weights_never_come_back_even_when_more_are_asked_for() -> None:
     for layout in ("global", *LAYOUTS):
         net = network(A, B)
         masks.write_mask_(net[0], torch.tensor(A) > 2.5)
-        prune_by_magnitude(net, 1.0, layout)
+        prune(Setting(net, layout=layout), 1.0)
         assert torch.equal(masks.masks(net)["0"], torch.tensor(A) > 2.5)
         assert bool(masks.masks(net)["1"].all())
 
@@ -71,9 +72,9 @@ def test_rounding_of_a_layout_cannot_bring_weights_back() -> None:
     assert layer_counts(found, 11 / 140, "uniform") == [5, 5, 1]
     assert layer_counts(found, 10 / 140, "uniform") == [4, 4, 2]
     net = network(*([[float(i + 1)] for i in range(rows)] for rows, _ in found))
-    prune_by_magnitude(net, 11 / 140, "uniform")
+    prune(Setting(net, layout="uniform"), 11 / 140)
     before = {name: mask.clone() for name, mask in masks.masks(net).items()}
-    prune_by_magnitude(net, 10 / 140, "uniform")
+    prune(Setting(net, layout="uniform"), 10 / 140)
     after = masks.masks(net)
     assert sum(int(mask.sum()) for mask in after.values()) == 10
     assert not any(bool((after[name] & ~before[name]).any()) for name in after)
@@ -91,7 +92,7 @@ def test_masks_are_exact_and_nested_along_any_falling_schedule(densities: list[f
     before = {name: mask.clone() for name, mask in masks.masks(net).items()}
     for density in sorted(densities, reverse=True):
         values = {name: net.get_submodule(name).weight.detach().clone() for name in before}
-        prune_by_magnitude(net, density, layout)
+        prune(Setting(net, layout=layout), density)
         after = {name: mask.clone() for name, mask in masks.masks(net).items()}
         assert sum(int(mask.sum()) for mask in after.values()) == max(1, round(density * 62))
         for name, mask in after.items():
@@ -110,5 +111,5 @@ def test_moments_of_pruned_weights_become_zero() -> None:
     optimizer.step()
     moment = optimizer.state[net[0].parametrizations.weight.original]["momentum_buffer"]
     assert moment.tolist() == [[1.0] * 4] * 4
-    prune_by_magnitude(net, 0.25, "global", optimizer)
+    prune(Setting(net, layout="global", optimizer=optimizer), 0.25)
     assert torch.equal(moment, masks.masks(net)["0"].float())

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsefire.sparsity.scores import keep_largest
+from sparsefire.sparsity.ranking import keep_largest
 
 T, F = True, False
 

@@ -9,7 +9,8 @@ from torch import nn
 from sparsefire import masks
 from sparsefire.errors import UserError
 from sparsefire.sparsity import Topology, sparsify
-from sparsefire.sparsity.topology import check_network, check_optimizer, check_scheduler, check_steps, random_masks
+from sparsefire.sparsity.prune import random_masks
+from sparsefire.sparsity.setting import Setting, check_network, check_optimizer, check_scheduler, check_steps
 from sparsefire.wiring import layer_counts
 
 
@@ -23,7 +24,7 @@ def test_a_static_topology_counts_and_never_moves() -> None:
         topology.step()
     assert topology.state_dict() == {"steps_done": 7}
     assert torch.equal(masks.masks(net)["0"], before)
-    other = Topology(net)
+    other = Topology(Setting(net))
     other.load_state_dict(topology.state_dict())
     assert other.steps_done == 7
 

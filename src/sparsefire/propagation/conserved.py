@@ -200,7 +200,7 @@ def product_balance(given: nn.Module | tuple[Any, Any]) -> Any:
     """
     if isinstance(given, nn.Module):
         found = {}
-        for name, module in masks.layers(given).items():
+        for name, module in masks.masked(given).items():
             masked = masks.mask_of(module)
             for factor in masked.factors() if masked is not None else ():
                 original: Any = module.parametrizations["weight"].original  # type: ignore[index,union-attr]

@@ -100,7 +100,7 @@ def _as_kwargs(x: Any) -> dict[str, Any]:
 
 
 def _refuse_dense_request(net: nn.Module) -> None:
-    for module in masks.layers(net).values():
+    for module in masks.masked(net).values():
         masked = masks.mask_of(module)
         if masked is not None and masked.dense_gradient:
             raise UserError(

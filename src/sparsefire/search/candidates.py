@@ -11,8 +11,7 @@ from typing import Any
 from torch import nn
 
 from sparsefire.errors import UserError
-from sparsefire.sparsity import METHODS
-from sparsefire.sparsity.amounts import LAYOUTS
+from sparsefire.sparsity import recipe
 from sparsefire.train.networks import Description, Factory, can_be_narrow, narrow, weight_count
 from sparsefire.wiring.layouts import keep_count
 
@@ -85,12 +84,12 @@ def check_methods(methods: Sequence[str]) -> tuple[str, ...]:
     """
     for name in methods:
         method, _, layout = name.partition("/")
-        layouts = [*LAYOUTS, *(["global"] if method in METHODS and METHODS[method].layout == "global" else [])]
-        if method not in METHODS or ("/" in name and layout not in layouts):
+        chosen = recipe(method)
+        if "/" in name and layout not in chosen.layouts:
             raise UserError(
                 f"there is no method {name!r}.",
                 came=name,
-                expected=f"{', '.join(METHODS)}; a layout may follow: static/balanced",
+                expected=f"a layout after the slash: {', '.join(chosen.layouts)}",
             )
     if len(set(methods)) < len(methods):
         raise UserError("a method is named twice.", came=", ".join(methods), expected="each method once")

@@ -102,7 +102,7 @@ def _feasible(plan: Plan, network: nn.Module) -> float:
     used = {layout for method in plan.methods if (layout := method.partition("/")[2]) in CRITICAL}
     if not used:
         return 0.0
-    shapes: list[Any] = [tuple(layer.weight.shape) for layer in masks.layers(network).values()]  # type: ignore[arg-type]
+    shapes: list[Any] = [tuple(layer.weight.shape) for layer in masks.maskable(network).values()]  # type: ignore[arg-type]
     least = max(smallest_density(shapes, layout) for layout in used)
     if max(plan.densities) < least:
         raise UserError(

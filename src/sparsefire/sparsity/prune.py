@@ -1,60 +1,100 @@
-"""Prune by magnitude to an exact number of weights: over the whole network, or layer by layer under a layout."""
+"""First masks and pruning: a score ranks, a layout shares out, a pattern says which sets of weights may stay."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from sparsefire import masks
-from sparsefire.sparsity.amounts import amounts
-from sparsefire.sparsity.scores import keep_largest
-from sparsefire.wiring.layouts import keep_count
+from sparsefire import masks, randomness
+from sparsefire.propagation.critical import critical_masks
+from sparsefire.sparsity.amounts import CRITICAL, amounts
+from sparsefire.sparsity.patterns import choose
+from sparsefire.sparsity.scores import SCORES
+from sparsefire.sparsity.setting import Setting
 
 
 @torch.no_grad()
-def prune_by_magnitude(
-    net: nn.Module, density: float, layout: str, optimizer: torch.optim.Optimizer | None = None
-) -> None:
-    """Shrink the masks of a network to the largest weights, in place.
+def prune(setting: Setting, density: float, *, key: Any = 0) -> None:
+    """Shrink the masks of a network to the weights that score highest, in place.
 
     Args:
-        net: a masked network; weights outside the present masks never come back.
-        density: share of all weights to keep, absolute.
-        layout: ``"global"`` ranks all weights together; any name in ``LAYOUTS`` ranks within layers.
-        optimizer: its moments of pruned weights become zero.
+        setting: network, score, layout and pattern; moments of its optimizer become zero where weights go.
+        density: share of all weights to keep, absolute; weights outside the present masks never come back.
+        key: tells random scores of different prunings apart.
 
     >>> net = nn.Linear(4, 1, bias=False)
     >>> _ = net.weight.data.copy_(torch.tensor([[1.0, -4.0, 2.0, 3.0]]))
     >>> masks.attach_(net, torch.ones(1, 4, dtype=torch.bool))
-    >>> prune_by_magnitude(net, 0.5, "global"); net.weight.tolist()
+    >>> prune(Setting(net), 0.5); net.weight.tolist()
     [[0.0, -4.0, 0.0, 3.0]]
     """
-    found = masks.layers(net)
-    present = list(masks.masks(net).values())
-    weights: list[Any] = [module.weight for module in found.values()]
-    # Absent weights rank below every present one, zeros included.
-    scores = [torch.where(mask, w.abs(), -torch.ones(()).to(w)) for w, mask in zip(weights, present, strict=True)]
-    room = [int(mask.sum()) for mask in present]
-    if layout == "global":
-        total = sum(score.numel() for score in scores)
-        kept = keep_largest(scores, min(keep_count(total, density), sum(room)))
-    else:
-        counts = _within(amounts([tuple(score.shape) for score in scores], density, layout), room)
-        kept = [keep_largest([score], count)[0] for score, count in zip(scores, counts, strict=True)]
+    found = masks.masked(setting.net)
+    present = masks.masks(setting.net)
+    score = SCORES[setting.score]
+    with torch.enable_grad():
+        scores = score.of(setting, key)
+    lowest = -torch.inf  # absent weights rank below every present one
+    ranked = [torch.where(present[name], scores[name], lowest) for name in found]
+    kept = choose(ranked, density, setting.layout, setting.pattern, list(present.values()))
+    if score.compensate_ is not None:
+        score.compensate_(setting, dict(zip(found, kept, strict=True)))
     for module, mask in zip(found.values(), kept, strict=True):
         masks.write_mask_(module, mask)
-    masks.zero_masked_(net, optimizer)
+    masks.zero_masked_(setting.net, setting.optimizer)
 
 
-def _within(counts: list[int], room: list[int]) -> list[int]:
-    """Lower counts to what is present; layers with most room keep the difference, so that the sum stays exact.
+def first_masks(setting: Setting, density: float) -> dict[str, Tensor]:
+    """Return the masks that a sparse start has: random ones, or those that stay when the start is pruned by a score.
 
-    Rounding by largest remainder may give a layer one weight more when the total falls (the Alabama paradox).
+    A score that is to be asked again and again (SynFlow) prunes along an exponential schedule, density^(r/rounds).
+
+    Args:
+        setting: see :class:`~sparsefire.sparsity.setting.Setting`; its network is left as it is.
+        density: of the masks.
     """
-    fitted = [min(count, limit) for count, limit in zip(counts, room, strict=True)]
-    for _ in range(min(sum(counts), sum(room)) - sum(fitted)):
-        spare = [limit - count for count, limit in zip(fitted, room, strict=True)]
-        fitted[spare.index(max(spare))] += 1
-    return fitted
+    found = masks.maskable(setting.net, setting.layers)
+    if setting.score == "random" and setting.pattern == "unstructured":
+        return random_masks(found, density, setting.layout, setting.rng)
+    for module in found.values():
+        masks.attach_(module, torch.ones_like(module.weight, dtype=torch.bool))  # type: ignore[arg-type]
+    before = {name: module.weight.detach().clone() for name, module in found.items()}  # type: ignore[operator]
+    rounds = SCORES[setting.score].rounds
+    for number in range(1, rounds + 1):
+        prune(setting, density ** (number / rounds), key=number)
+    kept = {name: mask.clone() for name, mask in masks.masks(setting.net).items()}
+    masks.bake(setting.net)
+    for name, module in found.items():
+        masks.write_weight_(module, before[name])
+    return kept
+
+
+def random_masks(found: dict[str, nn.Module], density: float, layout: str, rng: Any) -> dict[str, Tensor]:
+    """Draw a random mask for each layer with the exact counts of the layout.
+
+    Uniformly random, but for the critical layout, whose masks are even: all units of a layer have the same fan-in, and
+    its inputs the same fan-out, give or take one.
+    """
+    shapes: Sequence[tuple[int, ...]] = [tuple(module.weight.shape) for module in found.values()]  # type: ignore[arg-type]
+    if layout in CRITICAL:
+        even = critical_masks(dict(zip(found, shapes, strict=True)), density, rng=rng, weights=CRITICAL[layout])
+        return {name: torch.from_numpy(mask).to(found[name].weight.device) for name, mask in even.items()}  # type: ignore[arg-type]
+    counts = amounts(shapes, density, layout)
+    generator = randomness.stream(rng, "random masks")
+    drawn = {}
+    for (name, module), shape, count in zip(found.items(), shapes, counts, strict=True):
+        flat = np.zeros(int(np.prod(shape)), dtype=bool)
+        flat[generator.choice(flat.size, size=count, replace=False)] = True
+        drawn[name] = torch.from_numpy(flat.reshape(shape)).to(module.weight.device)  # type: ignore[arg-type]
+    return drawn
+
+
+def full_masks(found: dict[str, nn.Module]) -> dict[str, Tensor]:
+    """Return masks that keep everything: where dense-to-sparse methods begin."""
+    return {
+        name: torch.ones_like(module.weight, dtype=torch.bool)  # type: ignore[arg-type]
+        for name, module in found.items()
+    }

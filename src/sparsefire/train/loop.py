@@ -16,12 +16,13 @@ from sparsefire import masks, randomness
 from sparsefire.errors import UserError
 from sparsefire.propagation import init
 from sparsefire.rules import RULES, ForwardGradient, Rule
-from sparsefire.sparsity import METHODS, sparsify
-from sparsefire.sparsity.rewinding import levels_to
+from sparsefire.sparsity import METHODS, recipe, sparsify
+from sparsefire.sparsity.steps import SAM, needs_closure
 from sparsefire.train.networks import initialise_
 
 WARM_UP = 0.05  # share of a schedule in which the rate rises
 CHUNK = 4096  # rows evaluated at once
+LOOK = 512  # rows that scores look at
 
 
 def _he(net: nn.Module, rng: Any) -> nn.Module:
@@ -45,7 +46,7 @@ class Training:
     """How one network is trained.
 
     Attributes:
-        method: ``"dense"`` or a name in :func:`sparsefire.sparsity.list_methods`.
+        method: ``"dense"`` or what :func:`sparsefire.sparsity.recipe` knows.
         density: share of weights kept; 1 for dense.
         layout: how it is shared out; None takes the method's own.
         rate: highest learning rate of AdamW (warm-up over 5% of the steps, then half a cosine to zero).
@@ -110,15 +111,18 @@ def train(
     batches = _Batches(len(rows), training.batch)
     steps = steps_of(training, len(rows))
     optimizer = _optimizer(net, training)
-    parts = levels_to(training.density) + 1 if training.method == "lrr" else 1
+    if training.method != "dense" and "closure" in recipe(training.method).needs:
+        optimizer = SAM(optimizer)
+    parts = 1 if training.method == "dense" else recipe(training.method).moves.schedules(training.density)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, _schedule(max(1, steps // parts)))
     rule = _rule(training, rng)
     topology = None
     if training.method != "dense":
         where = randomness.integer(rng, "masks")
         topology = sparsify(
-            net, training.density, training.method, training.layout, optimizer, scheduler, steps, rng=where
-        )
+            net, training.density, training.method, training.layout, optimizer, scheduler, steps,
+            data=(rows[:LOOK], targets[:LOOK]), loss=loss_fn, rng=where,
+        )  # fmt: skip
     if training.init != "own":
         INITIALISERS[training.init](net, rng=randomness.integer(rng, "initial weights"))
     order = randomness.stream(rng, "batches")
@@ -128,8 +132,9 @@ def train(
             net.train()
             total, seen = 0.0, 0
             for block in batches.of(order):
-                loss = rule(net, loss_fn, rows[block], targets[block])
-                optimizer.step()
+                again = partial(rule, net, loss_fn, rows[block], targets[block])
+                loss = again()
+                _ = optimizer.step(again) if needs_closure(optimizer) else optimizer.step()  # type: ignore[arg-type]
                 scheduler.step()
                 if topology is not None:
                     topology.step()
@@ -157,7 +162,7 @@ def serves(rule: str, method: str) -> bool:
     >>> serves("forward-gradient", "gmp"), serves("forward-gradient", "rigl")
     (True, False)
     """
-    asks = method in METHODS and "dense gradient" in METHODS[method].needs
+    asks = method != "dense" and "dense gradient" in recipe(method).needs
     return RULES[rule].dense_gradients or not asks
 
 

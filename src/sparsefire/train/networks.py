@@ -136,7 +136,7 @@ def weight_count(description: Description, factory: Factory | nn.Module | None =
     84480
     """
     if description["kind"] == "factory":
-        weights: list[Any] = [m.weight for m in masks.layers(build(description, factory=factory)).values()]
+        weights: list[Any] = [m.weight for m in masks.maskable(build(description, factory=factory)).values()]
         return sum(weight.numel() for weight in weights)
     if description["kind"] == "mlp":
         widths = description["widths"]
@@ -243,7 +243,7 @@ def _from_factory(description: Description, rng: Any, factory: Factory | nn.Modu
             came=type(net).__name__,
             expected="a torch.nn.Module from factory(shape, outputs)",
         )
-    if not masks.layers(net):
+    if not masks.maskable(net):
         raise UserError(
             "the network has no weights that could be left out.",
             came=type(net).__name__,

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from sparsefire import masks
 from sparsefire.sparsity import sparsify
-from sparsefire.sparsity.sign_in import Product, balanced_factor
+from sparsefire.sparsity.parameterisation.product import Product, balanced_factor
 
 
 def factors(layer: nn.Module) -> tuple[Tensor, Tensor]:
@@ -62,7 +62,7 @@ def test_the_start_is_the_weight_that_was_there_with_balance_one() -> None:
 
 def test_a_reset_moves_the_factors_and_not_the_weight() -> None:
     net, optimizer, topology, _ = started(lr=0.5)
-    topology.every = 10**9
+    topology.controls[0].every = 10**9
     for number in range(20):
         step(net, optimizer, number)
         topology.step()
@@ -72,7 +72,7 @@ def test_a_reset_moves_the_factors_and_not_the_weight() -> None:
     )
     assert drift > 0.01  # large steps do move the balance
     before = [layer.weight.detach().clone() for layer in masks.layers(net).values()]
-    topology.every = 1
+    topology.controls[0].every = 1
     topology.step()
     for layer, theta in zip(masks.layers(net).values(), before, strict=True):
         mask = masks.mask_of(layer).mask
@@ -84,7 +84,7 @@ def test_a_reset_moves_the_factors_and_not_the_weight() -> None:
 
 def test_resets_come_every_fortieth_of_the_training() -> None:
     net, optimizer, topology, _ = started(steps=200, lr=0.3)
-    assert topology.every == 5
+    assert topology.controls[0].every == 5
     for number in range(1, 21):
         m, _ = factors(net[0])
         step(net, optimizer, number)

@@ -9,7 +9,7 @@ from torch import nn
 from sparsefire import masks
 from sparsefire.errors import UserError
 from sparsefire.sparsity import sparsify
-from sparsefire.sparsity.rewinding import check_levels, levels_to
+from sparsefire.sparsity.topology.levels import LearningRateRewinding, levels_to
 
 Optimizer = torch.optim.Optimizer
 
@@ -57,7 +57,7 @@ def test_levels_are_counted_in_powers_of_four_fifths(density: float, levels: int
 
 def test_each_level_keeps_four_fifths_and_the_last_the_target() -> None:
     net, optimizer, scheduler, topology = started(0.3, 42)  # 0.8⁵ = 0.328 > 0.3: six levels, 42 / 7 = 6 steps each
-    assert (topology.levels, topology.level_steps) == (6, 6)
+    assert (len(topology.densities) - 1, topology.level_steps) == (6, 6)
     counts = []
     for number in range(42):
         gradients(net, number)
@@ -151,4 +151,5 @@ def test_a_training_too_short_for_its_levels_is_an_error_and_the_network_stays_p
         sparsify(net, 0.1, "lrr", optimizer=optimizer, scheduler=halving(optimizer), steps=11)
     assert "12" in caught.value.expected
     assert list(net.state_dict()) == before
-    check_levels(0.1, 12)
+    sparsify(net, 0.1, "lrr", optimizer=optimizer, scheduler=halving(optimizer), steps=12)
+    assert LearningRateRewinding.schedules(0.1) == 12

@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 from sparsefire import masks
 from sparsefire.errors import UserError
-from sparsefire.sparsity import sparsify
-from sparsefire.sparsity.rigl import RigL
+from sparsefire.propagation import growth_scores
+from sparsefire.sparsity import recipe, sparsify
+from sparsefire.sparsity.setting import Setting
+from sparsefire.sparsity.topology.moving import RigL
 
 
 def by_hand(share: float = 1.0, steps: int = 8) -> tuple[nn.Linear, RigL, torch.optim.Optimizer]:
@@ -21,7 +23,7 @@ def by_hand(share: float = 1.0, steps: int = 8) -> tuple[nn.Linear, RigL, torch.
     masks.attach_(net, torch.tensor([[True, True, False, False], [False, False, True, True]]))
     optimizer = torch.optim.SGD(net.parameters(), lr=0.0, momentum=0.9)
     masks.keep_zero(net, optimizer)
-    return net, RigL(net, optimizer, steps, share=share, every=2), optimizer
+    return net, RigL(Setting(net, optimizer=optimizer, steps=steps), share=share, every=2), optimizer
 
 
 def give(net: nn.Linear, optimizer: torch.optim.Optimizer, topology: RigL, gradient: list[list[float]]) -> None:
@@ -162,3 +164,22 @@ def test_a_resumed_topology_asks_where_it_left_off() -> None:
     assert masks.mask_of(net).dense_gradient
     topology.load_state_dict({"steps_done": 2})
     assert not masks.mask_of(net).dense_gradient
+
+
+def test_weights_grow_where_a_score_of_ones_own_says() -> None:
+    """The first move of a growth score of propagation, against the score itself."""
+    net = nn.Sequential(nn.Linear(12, 16), nn.ReLU(), nn.Linear(16, 12), nn.ReLU(), nn.Linear(12, 4))
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.0)
+    topology = sparsify(net, 0.3, recipe("set", growth=growth_scores, every=1), optimizer=optimizer, steps=10, rng=0)
+    before = {name: mask.clone() for name, mask in masks.masks(net).items()}
+    wanted = growth_scores(net)
+    topology.step()
+    moved = 0
+    for name, mask in masks.masks(net).items():
+        grown = mask & ~before[name]
+        moved += int(grown.sum())
+        assert mask.sum() == before[name].sum()
+        if grown.any():
+            left = ~mask & ~before[name]
+            assert wanted[name][grown].min() >= wanted[name][left].max()
+    assert moved > 10

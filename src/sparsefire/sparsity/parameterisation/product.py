@@ -1,4 +1,4 @@
-"""Sign-In: weights as products m · w whose balance is reset, so that signs can flip.
+"""Weights as products m · w, and Sign-In, which resets their balance so that signs can flip.
 
 A. Gadhikar, T. Jacobs, C. Zhou, R. Burkholz. Sign-In to the lottery: reparameterizing sparse training from scratch,
 NeurIPS 2025. arXiv:2504.12801
@@ -10,15 +10,23 @@ import torch
 from torch import Tensor, nn
 
 from sparsefire import masks
-from sparsefire.masks import Masked
-from sparsefire.sparsity.topology import Topology
+from sparsefire.sparsity.parameterisation.penalised import Penalised, add_gradient_
+from sparsefire.sparsity.setting import Setting
+from sparsefire.sparsity.topology.base import Control
 
 
-class Product(Masked):
+class Product(Penalised):
     """Parametrisation ``weight -> mask * (factor * weight)``.
 
     The layer's own Parameter stays as one factor, w; the other, m, is new. Gradient flow on both conserves
-    β = m² − w² (per weight) and moves θ = m·w along −√(4θ² + β²) · ∂L/∂θ.
+    β = m² − w² (per weight) and moves θ = m·w along −√(4θ² + β²) · ∂L/∂θ. Its penalty is Σ (m² + w²); at strength α_t
+    gradient flow then has β_t = β₀ exp(−4 ∫ α), and the bias of the flow moves from ℓ2 to ℓ1.
+
+    PILoT is this product with β₀ = 1 and a strength that is raised and later switched off, so that the ℓ1 bias stays
+    without the penalty. T. Jacobs, R. Burkholz. Mask in the mirror: implicit sparsification, ICLR 2025.
+    arXiv:2408.09966. Its Algorithm 1 raises α_k while ‖m ⊙ w‖₁ ≥ K; the constants were not to be had. Here
+    :class:`~sparsefire.sparsity.topology.steered.Steered` raises it while more weights are alive than the schedule
+    wants, lowers it otherwise, and switches it off at the cut.
 
     Args:
         mask: bool, of the weight's shape.
@@ -31,8 +39,22 @@ class Product(Masked):
         self.beta = beta
         self.factor = nn.Parameter(balanced_factor(theta.detach(), beta))
 
-    def forward(self, weight: Tensor) -> Tensor:
-        return super().forward(self.factor * weight)
+    def value(self, weight: Tensor) -> Tensor:
+        return self.factor * weight
+
+    def slope(self, weight: Tensor) -> Tensor:
+        return self.factor
+
+    def penalty(self, weight: Tensor) -> Tensor:
+        return self.factor.square().sum() + weight.square().sum()
+
+    def pull_(self, weight: Tensor, strength: float) -> None:
+        add_gradient_(weight, weight, 2 * strength)
+        add_gradient_(self.factor, self.factor, 2 * strength)
+
+    @torch.no_grad()
+    def awaken_(self, fresh: Tensor, weight: Tensor) -> None:
+        self.factor[fresh] = self.beta**0.5  # with w = 0: balance β, product 0
 
     @torch.no_grad()
     def right_inverse(self, weight: Tensor) -> Tensor:
@@ -51,51 +73,21 @@ def balanced_factor(theta: Tensor, beta: float) -> Tensor:
     return ((beta + (beta**2 + 4 * theta**2).sqrt()) / 2).sqrt()
 
 
-class SignIn(Topology):
-    """A fixed mask with weights m · w; every ``every`` steps (m, w) is reset to balance β, leaving m · w as it is.
+class SignIn(Control):
+    """Every ``every`` steps (m, w) is reset to balance β, leaving m · w as it is; by default a fortieth of training.
 
     Args:
-        net: a network whose layers carry :class:`Product`.
+        setting: a network whose layers carry :class:`Product`.
         every: steps between two resets.
     """
 
     needs = frozenset({"optimizer", "steps"})
 
-    def __init__(self, net: nn.Module, every: int) -> None:
-        super().__init__(net)
-        self.every = every
+    def __init__(self, setting: Setting, every: int | None = None) -> None:
+        super().__init__(setting)
+        self.every = every if every is not None else max(1, (setting.steps or 1) // 40)
 
-    def update(self) -> None:
-        if self.steps_done % self.every == 0:
-            for module in masks.layers(self.net).values():
+    def update(self, step: int) -> None:
+        if step % self.every == 0:
+            for module in masks.masked(self.setting.net).values():
                 masks.write_weight_(module, module.weight.detach().clone())  # type: ignore[operator]
-
-
-def add_factors(
-    net: nn.Module,
-    drawn: dict[str, Tensor],
-    optimizer: torch.optim.Optimizer,
-    scheduler: torch.optim.lr_scheduler.LRScheduler | None = None,
-) -> None:
-    """Give every layer a :class:`Product`, and hand the new factors to the optimizer (and its scheduler)."""
-    for name, module in masks.layers(net).items():
-        parameter = module.weight
-        group = next(g for g in optimizer.param_groups if any(p is parameter for p in g["params"]))
-        product = Product(drawn[name], parameter)  # type: ignore[arg-type]
-        masks.attach_(module, product)
-        # Decoupled decay of both factors is no ℓ1 penalty on their product; the new factor takes none of it.
-        options = {key: value for key, value in group.items() if key != "params"}
-        optimizer.add_param_group({**options, "params": [product.factor], "weight_decay": 0.0})
-        if scheduler is not None:
-            _follow(scheduler, group)
-
-
-def _follow(scheduler: torch.optim.lr_scheduler.LRScheduler, group: dict[str, object]) -> None:
-    """Extend what a scheduler keeps per group; a sequence of schedulers keeps it in each of its parts."""
-    for part in getattr(scheduler, "_schedulers", ()):
-        _follow(part, group)
-    position = next(i for i, g in enumerate(scheduler.optimizer.param_groups) if g is group)
-    for name in ("base_lrs", "max_lrs", "min_lrs", "lr_lambdas", "_last_lr"):
-        values = getattr(scheduler, name, None)
-        if isinstance(values, list) and position < len(values):
-            values.append(values[position])

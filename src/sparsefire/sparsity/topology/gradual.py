@@ -6,15 +6,13 @@ arXiv:1710.01878
 
 from __future__ import annotations
 
-import torch
-from torch import nn
-
-from sparsefire.sparsity.magnitude import prune_by_magnitude
-from sparsefire.sparsity.topology import Topology
+from sparsefire.sparsity.prune import prune
+from sparsefire.sparsity.setting import Setting
+from sparsefire.sparsity.topology.base import Topology
 
 
-class GradualMagnitude(Topology):
-    """Start dense and prune the smallest weights along a cubic schedule.
+class Gradual(Topology):
+    """Start dense and prune along a cubic schedule, the smallest weights by default.
 
     Between the fractions ``begin`` and ``end`` of ``steps`` the density follows
 
@@ -23,36 +21,26 @@ class GradualMagnitude(Topology):
     and the masks are moved every ``every`` steps; afterwards the network trains on at the final density.
 
     Args:
-        net: a network with full masks.
-        density: the final density d_f.
-        layout: ``"global"`` or a layout within which each layer is ranked.
-        optimizer: its moments are zeroed where weights go.
-        steps: length of the whole training.
-        begin, end: fractions of ``steps``.
+        setting: density (the final one), layout, score, optimizer and steps.
+        begin, end: fractions of the steps of the training.
         every: steps between two prunings; by default a fiftieth of ``steps``.
     """
 
     needs = frozenset({"optimizer", "steps"})
 
-    def __init__(
-        self,
-        net: nn.Module,
-        density: float,
-        layout: str,
-        optimizer: torch.optim.Optimizer,
-        steps: int,
-        begin: float = 0.1,
-        end: float = 0.75,
-        every: int | None = None,
-    ) -> None:
-        super().__init__(net)
-        self.density, self.layout, self.optimizer = density, layout, optimizer
+    dense = True
+
+    def __init__(self, setting: Setting, begin: float = 0.1, end: float = 0.75, every: int | None = None) -> None:
+        super().__init__(setting)
+        steps = setting.steps or 1
         self.first, self.last = round(begin * steps), max(round(begin * steps) + 1, round(end * steps))
         self.every = every if every is not None else max(1, steps // 50)
 
     def density_at(self, step: int) -> float:
         """Return the density the schedule asks for after a number of steps.
 
+        >>> import torch
+        >>> from torch import nn
         >>> from sparsefire.sparsity import sparsify
         >>> net = nn.Linear(10, 10)
         >>> gmp = sparsify(net, 0.1, "gmp", optimizer=torch.optim.SGD(net.parameters(), 0.1), steps=100)
@@ -60,9 +48,16 @@ class GradualMagnitude(Topology):
         [1.0, 1.0, 0.218, 0.1, 0.1]
         """
         progress = min(1.0, max(0.0, (step - self.first) / (self.last - self.first)))
-        return self.density + (1.0 - self.density) * (1.0 - progress) ** 3
+        final = self.setting.density
+        return final + (1.0 - final) * (1.0 - progress) ** 3
 
     def update(self) -> None:
         due = self.first < self.steps_done < self.last and (self.steps_done - self.first) % self.every == 0
         if due or self.steps_done == self.last:
-            prune_by_magnitude(self.net, self.density_at(self.steps_done), self.layout, self.optimizer)
+            prune(self.setting, self.density_at(self.steps_done))
+
+
+class Following(Gradual):
+    """Gradual pruning for methods whose own part is another: it gives way to any topology they are combined with."""
+
+    yields = True

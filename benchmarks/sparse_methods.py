@@ -1,0 +1,126 @@
+"""The table of methods: what each way to a small network is worth, from the same start, data, steps and tuning.
+
+    python benchmarks/sparse_methods.py             # all methods on two data sets; resumes when stopped
+    python benchmarks/sparse_methods.py --chosen    # the recommended ones on four more
+    python benchmarks/sparse_methods.py --quick     # a few methods, at most a minute, nothing kept
+    python benchmarks/sparse_methods.py --table     # write docs/methods_table.md from what is finished
+
+Finished cases lie in benchmarks/results/sparse_methods/cases.jsonl; --table writes docs/methods_table.parquet too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+import torch
+from table import page
+from table.cases import Case, run
+
+from sparsefire.sparsity import METHODS
+
+HERE = Path(__file__).resolve().parent
+STORE = HERE / "results" / "sparse_methods" / "cases.jsonl"
+DOCS = HERE.parent / "docs"
+COMBINED = ("rigl+sign-in", "static+ham", "lrr+ham")
+RECOMMENDED = ("static", "sign-in", "gmp", "rigl", "set", "lrr", "one-shot", "cyclic")
+
+
+def everything(chosen: bool) -> list[Case]:
+    """Return all cases: few replicates of all methods, or more of the recommended ones."""
+    methods = RECOMMENDED if chosen else (*METHODS, *COMBINED)
+    places = ("mnist10k", "pneumonia", "adult", "golub") if chosen else ("digits", "adult")
+    densities = (0.1, 0.02) if chosen else (0.1, 0.05, 0.02)
+    return [
+        *[Case(place, "dense", 1.0, r) for place in places for r in range(5 if chosen else 3)],
+        *[
+            Case(place, method, density, r)
+            for method in ("narrow", *methods)
+            for place in places
+            for density in densities
+            for r in range(5 if chosen else 3)
+        ],
+    ]
+
+
+def few() -> list[Case]:
+    """Return cases for a minute."""
+    return [Case("digits", m, 1.0 if m == "dense" else 0.05, 0) for m in ("dense", "narrow", "static", "gmp")]
+
+
+def together(cases: list[Case]) -> list[list[Case]]:
+    """Return cases that share the choice of a rate, so that one process makes it once."""
+    groups: dict[tuple[str, str, float], list[Case]] = {}
+    for case in cases:
+        groups.setdefault((case.place, case.method, case.density), []).append(case)
+    return list(groups.values())
+
+
+def run_all(cases: list[Case]) -> list[dict[str, Any]]:
+    """Run cases one after the other."""
+    return [run(case) for case in cases]
+
+
+def stored() -> list[dict[str, Any]]:
+    """Return what is finished."""
+    return [json.loads(line) for line in STORE.read_text().splitlines()] if STORE.exists() else []
+
+
+def work(cases: list[Case], workers: int, keep: bool) -> list[dict[str, Any]]:
+    """Run what is not stored yet and return all records."""
+    found = stored() if keep else []
+    there = {(r["place"], r["method"], r["density"], r["replicate"]) for r in found}
+    todo = together([c for c in cases if (c.place, c.method, c.density, c.replicate) not in there])
+    if keep:
+        STORE.parent.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    with ProcessPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        waiting = [pool.submit(run_all, group) for group in todo]
+        for done, future in enumerate(as_completed(waiting), start=1):
+            fresh = future.result()
+            found += fresh
+            if keep:
+                with STORE.open("a") as out:
+                    out.writelines(json.dumps(record) + "\n" for record in fresh)
+            spent = time.monotonic() - began
+            left = spent / done * (len(todo) - done)
+            text = f"{done:>4} of {len(todo)} · {spent / 60:.1f} min · about {left / 60:.0f} min left"
+            print(f"{text} · {fresh[0]['method']}", file=sys.stderr, flush=True)
+    return found
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run, tabulate, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--chosen", action="store_true")
+    parser.add_argument("--table", action="store_true")
+    parser.add_argument("--json", action="store_true", help="print a list of records")
+    parser.add_argument("--workers", type=int, default=2)
+    options = parser.parse_args(arguments)
+    if options.quick:
+        records = work(few(), options.workers, keep=False)
+    elif options.table:
+        records = stored()
+    else:
+        try:
+            records = work(everything(options.chosen), options.workers, keep=True)
+        except KeyboardInterrupt:
+            print("stopped; finished cases are kept, the same command resumes", file=sys.stderr)
+            return 130
+    table = page.frame(records)
+    text = page.markdown(table)
+    if options.table:
+        (DOCS / "methods_table.md").write_text(text, encoding="utf-8")
+        table.to_parquet(DOCS / "methods_table.parquet", index=False)
+    print(json.dumps(page.records(table), indent=1) if options.json else text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

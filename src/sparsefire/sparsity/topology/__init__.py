@@ -1,0 +1,1 @@
+"""When masks move and what grows back."""

@@ -1,0 +1,1 @@
+"""Sparsity inside trainers that own the loop: one thin callback for each."""
