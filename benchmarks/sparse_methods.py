@@ -31,10 +31,11 @@ COMBINED = ("rigl+sign-in", "static+ham", "lrr+ham")
 RECOMMENDED = ("static", "sign-in", "gmp", "rigl", "set", "lrr", "one-shot", "cyclic")
 
 
-def everything(chosen: bool) -> list[Case]:
-    """Return all cases: few replicates of all methods, or more of the recommended ones."""
+def everything(chosen: bool, only: list[str] | None = None) -> list[Case]:
+    """Return all cases: few replicates of all methods, or more of the recommended ones; of some data sets alone."""
     methods = RECOMMENDED if chosen else (*METHODS, *COMBINED)
     places = ("mnist10k", "pneumonia", "adult", "golub") if chosen else ("digits", "adult")
+    places = tuple(place for place in places if only is None or place in only)
     densities = (0.1, 0.02) if chosen else (0.1, 0.05, 0.02)
     return [
         *[Case(place, "dense", 1.0, r) for place in places for r in range(5 if chosen else 3)],
@@ -99,6 +100,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--chosen", action="store_true")
+    parser.add_argument("--places", nargs="+", help="some of the data sets alone")
     parser.add_argument("--table", action="store_true")
     parser.add_argument("--json", action="store_true", help="print a list of records")
     parser.add_argument("--workers", type=int, default=2)
@@ -109,7 +111,7 @@ def main(arguments: list[str] | None = None) -> int:
         records = stored()
     else:
         try:
-            records = work(everything(options.chosen), options.workers, keep=True)
+            records = work(everything(options.chosen, options.places), options.workers, keep=True)
         except KeyboardInterrupt:
             print("stopped; finished cases are kept, the same command resumes", file=sys.stderr)
             return 130

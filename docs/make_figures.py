@@ -19,6 +19,7 @@ from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from markupsafe import Markup
 
 from sparsefire.cascades import SizeDistribution
@@ -377,6 +378,39 @@ def typical_signal(measured: Sequence[dict[str, Any]]) -> Markup:
     return svg.picture(parts, width=PAGE, height=height, label=label)
 
 
+def methods_table(place: str = "digits", densities: Sequence[float] = (0.1, 0.02)) -> Markup:
+    """Draw what each method is worth on one data set: the paired difference to dense, lowest to highest split."""
+    table = pd.read_parquet(HERE / "methods_table.parquet")
+    table = table[(table.place == place) & table.density.isin(densities) & table.accuracy.notna()]
+    sparsest = table[table.density == min(densities)].groupby("method").difference.mean()
+    order = sparsest.sort_values(ascending=False).index
+    left, top, step, right = 150.0, 44.0, 19.0, PAGE - 20.0
+    bottom, lowest = top + step * len(order), -0.25
+
+    def x(value: float) -> float:
+        return left + (max(value, lowest) - lowest) / (0.02 - lowest) * (right - left)
+
+    parts = [svg.line(x(0), top - 8, x(0), bottom, "margin-line"), svg.text(x(0), 30, "dense", "soft", anchor="middle")]
+    for tick in (-0.25, -0.2, -0.15, -0.1, -0.05):
+        parts.append(svg.line(x(tick), top - 8, x(tick), bottom, "hair"))
+        parts.append(svg.text(x(tick), bottom + 18, f"{100 * tick:.0f}", "soft", anchor="middle"))
+    for number, method in enumerate(order):
+        y = top + step * (number + 0.5)
+        parts.append(svg.text(left - 12, y + 4, str(method), "" if method != "narrow" else "warm-text", anchor="end"))
+        for density, colour, shape in zip(densities, ("blue", "warm"), ("circle", "square"), strict=True):
+            gaps = table[(table.method == method) & (table.density == density)].difference
+            if len(gaps):
+                parts.append(svg.line(x(gaps.min()), y, x(gaps.max()), y, f"bar whisker {colour}"))
+                parts.append(svg.mark(x(gaps.mean()), y, shape, f"filled {colour}", size=4))
+    for at, density, colour, shape in zip((0, 120), densities, ("blue", "warm"), ("circle", "square"), strict=True):
+        parts.append(svg.mark(left + at, 8, shape, f"filled {colour}", size=4))
+        parts.append(svg.text(left + at + 10, 12, f"density {density:g}", f"{colour}-text"))
+    title = "points of accuracy to the dense network; whiskers: lowest and highest of three splits"
+    parts.append(svg.text((left + right) / 2, bottom + 38, title, "soft", anchor="middle"))
+    label = f"Methods on {place}, sorted by their accuracy at density {min(densities):g}"
+    return svg.picture(parts, width=PAGE, height=bottom + 44, label=label)
+
+
 def write_methods_table() -> None:
     """Write the table of methods into the page on sparse training."""
     page = HERE / "sparse-training.md"
@@ -406,6 +440,7 @@ def main(arguments: Sequence[str]) -> int:
     save("cascade-bimodal", cascade_bimodal(measured["airport_cascades"]))
     save("dead-units", dead_units(measured["sparse_relu_networks"]))
     save("typical-signal", typical_signal(measured["norm_by_depth"]))
+    save("methods-table", methods_table())
     save("kurtosis", kurtosis_by_layer(measured["sparse_relu_networks"]))
     return 0
 
