@@ -373,6 +373,7 @@ def clear_moments_(net: nn.Module, optimizer: torch.optim.Optimizer, fresh: dict
                 moment.mul_(~new)
 
 
+@torch.no_grad()
 def dense_state_dict(net: nn.Module) -> dict[str, Tensor]:
     """Return the state of the plain network: effective weights with exact zeros, no masks, the names a dense twin has.
 

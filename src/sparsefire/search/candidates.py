@@ -192,7 +192,8 @@ def rate_of(candidate: Candidate, dense_weights: int, rule: str = "backprop") ->
     if rule == "forward-gradient" and candidate.kind != "backprop":
         return 1e-2  # dense included: 0.97 on digits against 0.93 at 3e-3
     weights = dense_weights * (candidate.density or 1.0)
-    highest = 0.01 if candidate.training_method in ("gmp", "lrr") else 0.03
+    method = candidate.training_method
+    highest = 0.01 if method != "dense" and recipe(method).moves.dense else 0.03
     return round(min(highest, max(0.003, 1.5e-3 * math.sqrt(1e6 / weights))), 4)
 
 

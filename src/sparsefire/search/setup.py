@@ -179,4 +179,10 @@ def _check_sparse(plan: Plan, network: nn.Module, rows: int) -> None:
             if candidate.kind == "sparse":
                 training = plan.training(candidate)
                 steps = steps_of(training, round(rows * (1 - 1 / plan.folds) * 0.8))  # a rate is tried on fewer rows
-                check_sparse(network, training.density, training.method, training.layout, steps)
+                try:
+                    check_sparse(network, training.density, training.method, training.layout, steps)
+                except UserError as error:
+                    raise UserError(
+                        f"{candidate.id}: {error.message}", came=error.came, expected=error.expected,
+                        attempt=error.attempt or "other --methods, or --densities that all of them can have",
+                    ) from None  # fmt: skip

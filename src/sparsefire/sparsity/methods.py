@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -28,6 +29,7 @@ from sparsefire.sparsity.setting import (
     check_steps,
 )
 from sparsefire.sparsity.topology.base import Control, Topology
+from sparsefire.sparsity.undo import undone_on_error
 from sparsefire.wiring.layouts import keep_count
 
 
@@ -43,6 +45,7 @@ def sparsify(
     data: tuple[Any, Any] | None = None,
     loss: Loss | None = None,
     layers: Iterable[str] | None = None,
+    pattern: str | None = None,
     rng: Any = None,
 ) -> Topology:
     """Make a network sparse by a named method, in place, and return the topology to step.
@@ -65,6 +68,9 @@ def sparsify(
         loss: ``loss(output, target)``, a scalar tensor, for the same.
         layers: names of the layers to mask; None takes all linear layers, convolutions and attention projections.
             Embeddings and transposed convolutions stay dense unless named; see :func:`sparsefire.masks.maskable`.
+        pattern: which sets of weights may stay: ``"2:4"`` and other n:m (along the inputs), ``"fan-in"`` (as many for
+            every unit of a layer), ``"shared-fan-in"`` (the same inputs for 16 units), ``"neurons"`` (whole units);
+            None takes the method's own, by default any set. Counts of all but n:m are rounded to whole units.
         rng: for random masks and growth; see :func:`sparsefire.randomness.entropy`.
 
     Returns:
@@ -81,6 +87,8 @@ def sparsify(
     0.1
     """
     chosen = recipe(method)
+    if pattern is not None:
+        chosen = replace(chosen, pattern=pattern)
     named = None if layers is None else tuple(masks.maskable(net, layers))
     layout = check_sparse(net, density, chosen, layout, steps, layers=named)
     if "optimizer" in chosen.needs or optimizer is not None:
@@ -91,14 +99,14 @@ def sparsify(
         check_scheduler(scheduler, optimizer, chosen.name)
     if "data" in chosen.needs:
         data = check_data(data, loss, chosen.name)
-    pattern = chosen.pattern or PATTERNS[0]
+    kept = chosen.pattern or PATTERNS[0]
     rng = randomness.entropy(rng)
     setting = Setting(
         net,
         density,
         layout,
         chosen.own_score,
-        pattern,
+        kept,
         chosen.name,
         optimizer,
         scheduler,
@@ -108,18 +116,19 @@ def sparsify(
         loss,
         named,
     )
-    for step in chosen.optimizer_steps:
-        step.check(setting)
-    dense, start = chosen.moves.dense, chosen.moves.start(density, **chosen.options)
-    drawn = full_masks(masks.maskable(net, named)) if dense else first_masks(setting, start)
-    attach(setting, drawn, chosen.parameterisation)
-    topology = chosen.moves(setting, **chosen.options)
-    controls: list[Callable[[Setting], Control]] = list(chosen.optimizer_steps)
-    if chosen.parameterisation is not None and chosen.parameterisation.control is not None:
-        controls.insert(0, chosen.parameterisation.control)
-    topology.controls = tuple(control(setting) for control in controls)
-    if optimizer is not None:
-        masks.keep_zero(net, optimizer)
+    with undone_on_error(setting):
+        for step in chosen.optimizer_steps:
+            step.check(setting)
+        dense, start = chosen.moves.dense, chosen.moves.start(density, **chosen.options)
+        drawn = full_masks(masks.maskable(net, named)) if dense else first_masks(setting, start)
+        attach(setting, drawn, chosen.parameterisation)
+        topology = chosen.moves(setting, **chosen.options)
+        controls: list[Callable[[Setting], Control]] = list(chosen.optimizer_steps)
+        if chosen.parameterisation is not None and chosen.parameterisation.control is not None:
+            controls.insert(0, chosen.parameterisation.control)
+        topology.controls = tuple(control(setting) for control in controls)
+        if optimizer is not None:
+            masks.keep_zero(net, optimizer)
     return topology
 
 

@@ -81,6 +81,8 @@ class Recipe:
     @property
     def own_layout(self) -> str:
         """Return the layout used when none is asked for."""
+        if self.layout is None and ":" in (self.pattern or ""):
+            return "uniform"  # n of every m
         return self.layout or ("global" if self.ranks else "erk")
 
     @property

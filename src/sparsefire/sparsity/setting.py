@@ -51,6 +51,16 @@ class Setting:
     layers: tuple[str, ...] | None = None
 
 
+def check_between(options: dict[str, Any], name: str, low: float, high: float) -> None:
+    """Raise if an option that is given lies outside [low, high].
+
+    >>> check_between({"share": 0.3}, "share", 0, 1)
+    """
+    value = options.get(name)
+    if value is not None and not low <= value <= high:
+        raise UserError(f"{name} is out of range.", came=f"{name}={value!r}", expected=f"from {low:g} to {high:g}")
+
+
 def check_network(net: nn.Module, names: Iterable[str] | None = None) -> dict[str, nn.Module]:
     """Return the layers to mask, or raise what is wrong with them."""
     found = masks.maskable(net, names)
@@ -92,6 +102,17 @@ def check_network(net: nn.Module, names: Iterable[str] | None = None) -> dict[st
                 expected="requires_grad=True, or the layer left out of the network given",
             )
     return found
+
+
+def check_inputs(setting: Setting) -> None:
+    """Raise at the first layer that does not show what enters it to a score that looks there."""
+    for name, module in masks.maskable(setting.net, setting.layers).items():
+        if not isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
+            raise UserError(
+                f"score {setting.score!r} looks at what enters a layer, and layer {name!r} does not show it.",
+                came=type(module).__name__,
+                expected="linear layers and convolutions; name them with layers=[...]",
+            )
 
 
 def check_optimizer(

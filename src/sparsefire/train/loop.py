@@ -119,12 +119,15 @@ def train(
     topology = None
     if training.method != "dense":
         where = randomness.integer(rng, "masks")
+        look = torch.from_numpy(randomness.stream(rng, "rows to look at").permutation(len(rows))[:LOOK])
         topology = sparsify(
             net, training.density, training.method, training.layout, optimizer, scheduler, steps,
-            data=(rows[:LOOK], targets[:LOOK]), loss=loss_fn, rng=where,
+            data=(rows[look], targets[look]), loss=loss_fn, rng=where,
         )  # fmt: skip
     if training.init != "own":
         INITIALISERS[training.init](net, rng=randomness.integer(rng, "initial weights"))
+        if topology is not None:
+            topology.begin()
     order = randomness.stream(rng, "batches")
     with torch.random.fork_rng(devices=[]):  # dropout draws from the global generator: lend it a copy
         torch.random.default_generator.manual_seed(randomness.integer(rng, "dropout"))

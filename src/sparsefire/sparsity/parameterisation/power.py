@@ -56,11 +56,12 @@ class Power(Masked):
 
 
 def downhill(weight: Tensor) -> Tensor:
-    """Return the signs in which weights would go, from the gradient; +1 where there is none.
+    """Return the signs in which weights would go, from the gradient; by turns +1 and −1 where there is none.
 
-    >>> downhill(torch.zeros(2)).tolist()
-    [1.0, 1.0]
+    >>> downhill(torch.zeros(3)).tolist()
+    [1.0, -1.0, 1.0]
     """
-    if weight.grad is None:
-        return torch.ones_like(weight)
-    return torch.where(weight.grad > 0, -1.0, 1.0).to(weight)
+    turns = torch.ones_like(weight).reshape(-1)
+    turns[1::2] = -1.0
+    turns = turns.view_as(weight)
+    return turns if weight.grad is None else torch.where(weight.grad == 0, turns, -weight.grad.sign()).to(weight)

@@ -22,6 +22,7 @@ class Score:
         of: from a setting (its network is masked) and the key of the pruning to a score of every weight, by layer.
         data: whether it looks at ``setting.data`` and ``setting.loss``.
         rounds: how many prunings lead from dense to a sparse start; 1 is one shot.
+        inputs: whether it looks at what enters each layer, which linear layers and convolutions alone can show.
         compensate_: what a pruning does to the weights that stay, given the chosen masks by layer and the network as it
             was before; None where they stay as they are.
     """
@@ -31,6 +32,7 @@ class Score:
     of: Callable[[Setting, Any], dict[str, Tensor]]
     data: bool = False
     rounds: int = 1
+    inputs: bool = False
     compensate_: Callable[[Setting, Mapping[str, Tensor]], None] | None = None
 
 
@@ -43,7 +45,7 @@ SCORES: dict[str, Score] = {
         Score("grasp", "arXiv:2002.07376", first_order.grasp, data=True),
         Score("synflow", "arXiv:2006.05467", flow.synflow, rounds=flow.ROUNDS),
         Score("taylor", "arXiv:1906.10771", first_order.taylor, data=True),
-        Score("wanda", "arXiv:2306.11695", activity.wanda, data=True),
-        Score("obc", "arXiv:2208.11580", second_order.obc, data=True, compensate_=second_order.compensate_),
+        Score("wanda", "arXiv:2306.11695", activity.wanda, data=True, inputs=True),
+        Score("obc", "arXiv:2208.11580", second_order.obc, True, 1, True, second_order.compensate_),
     )
 }

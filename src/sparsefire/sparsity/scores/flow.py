@@ -38,7 +38,7 @@ def synflow(setting: Setting, key: Any) -> dict[str, Tensor]:
     """
     layers: dict[str, Any] = masks.maskable(setting.net, setting.layers)
     scores = synflow_shares(setting.net, _shape(setting, next(iter(layers.values()))))
-    return {name: score.to(layers[name].weight.device) for name, score in scores.items()}
+    return {name: score.to(layers[name].weight.device) for name, score in scores.items() if name in layers}
 
 
 def _shape(setting: Setting, first: nn.Module) -> tuple[int, ...] | None:

@@ -11,6 +11,7 @@ from sparsefire import masks, randomness
 from sparsefire.sparsity.setting import Setting
 
 
+@torch.no_grad()
 def magnitude(setting: Setting, key: Any) -> dict[str, Tensor]:
     """Return |w| by layer.
 

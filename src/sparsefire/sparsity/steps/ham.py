@@ -24,6 +24,7 @@ from typing import Any, ClassVar
 import torch
 from torch.optim import Optimizer
 
+from sparsefire import masks
 from sparsefire.errors import UserError
 from sparsefire.sparsity.setting import Setting
 from sparsefire.sparsity.steps.wrapper import Wrapper, optimizer_of
@@ -122,9 +123,11 @@ class HyperbolicStep(Control):
         if _wraps(optimizer):
             return
         _leave_gradients(optimizer)
+        # once they are baked, the method is over
+        own = [(layer, masks.mask_of(layer)) for layer in masks.masked(setting.net).values()]
 
         def after_step(stepped: Optimizer, *_: Any) -> None:
-            if not _skipped(stepped):
+            if all(masks.mask_of(layer) is part for layer, part in own) and not _skipped(stepped):
                 hyperbolic_step_(stepped, alpha, beta, max_weight_norm)
 
         optimizer.register_step_post_hook(after_step)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any, ClassVar
 
 from torch import nn
 
+from sparsefire.errors import UserError
 from sparsefire.sparsity.setting import Setting
 
 
@@ -43,6 +45,16 @@ class Topology:
     @classmethod
     def check(cls, setting: Setting, **options: Any) -> None:
         """Raise what is wrong with a setting and the options, before anything is touched."""
+        makers = [vars(one)[name] for one in cls.__mro__ for name in ("__init__", "plan") if name in vars(one)]
+        known = {name for maker in makers for name in signature(getattr(maker, "__func__", maker)).parameters}
+        known -= {"self", "setting", "density", "options", "args", "kwargs"}
+        unknown = sorted(set(options) - known)
+        if unknown:
+            raise UserError(
+                f"{cls.__name__} knows no option {unknown[0]!r}.",
+                came=", ".join(sorted(options)),
+                expected=", ".join(sorted(known)) or "no options",
+            )
 
     @classmethod
     def start(cls, density: float, **options: Any) -> float:
@@ -53,6 +65,9 @@ class Topology:
     def schedules(cls, density: float, **options: Any) -> int:
         """Return how many learning-rate schedules follow one another in a training."""
         return 1
+
+    def begin(self) -> None:
+        """Take the weights as they are now for the first ones: to be called where they are drawn after ``sparsify``."""
 
     def step(self) -> None:
         """Count one optimizer step and move the masks if it is time."""

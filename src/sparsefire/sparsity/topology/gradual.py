@@ -6,8 +6,11 @@ arXiv:1710.01878
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 from sparsefire.sparsity.prune import prune
-from sparsefire.sparsity.setting import Setting
+from sparsefire.sparsity.setting import Setting, check_between
 from sparsefire.sparsity.topology.base import Topology
 
 
@@ -35,6 +38,13 @@ class Gradual(Topology):
         steps = setting.steps or 1
         self.first, self.last = round(begin * steps), max(round(begin * steps) + 1, round(end * steps))
         self.every = every if every is not None else max(1, steps // 50)
+
+    @classmethod
+    def check(cls, setting: Setting, **options: Any) -> None:
+        super().check(setting, **options)
+        check_between(options, "begin", 0, 1)
+        check_between(options, "end", options.get("begin", 0), 1)
+        check_between(options, "every", 1, math.inf)
 
     def density_at(self, step: int) -> float:
         """Return the density the schedule asks for after a number of steps.

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from sparsefire import masks
 from sparsefire.errors import UserError
 from sparsefire.sparsity.prune import prune
-from sparsefire.sparsity.setting import Setting
+from sparsefire.sparsity.setting import Setting, check_between
 from sparsefire.sparsity.topology.base import Topology
 
 PRUNED = 0.2  # share of what is left that each level removes
@@ -62,7 +62,7 @@ class Levels(Topology):
         scheduler: Any = setting.scheduler
         optimizer: Any = setting.optimizer
         self._schedule_start: dict[str, Any] = copy.deepcopy(scheduler.state_dict())
-        self._rates_start = [group["lr"] for group in optimizer.param_groups]
+        self._rates_start = [float(group["lr"]) for group in optimizer.param_groups]
         self.ranked = (
             setting if self.dense else replace(setting, score="magnitude")
         )  # a sparse start is drawn by chance
@@ -83,6 +83,11 @@ class Levels(Topology):
 
     @classmethod
     def check(cls, setting: Setting, **options: Any) -> None:
+        super().check(setting, **options)
+        check_between(options, "prune_rate", 0.01, 0.99)
+        check_between(options, "early", 0, 1)
+        check_between(options, "cycles", 1, math.inf)
+        check_between(options, "times", 1, math.inf)
         needed = len(cls.plan(setting.density, **options))
         if setting.steps is not None and setting.steps < needed:
             raise UserError(
@@ -91,6 +96,10 @@ class Levels(Topology):
                 came=f"steps={setting.steps}",
                 expected=f"steps of {needed} or more",
             )
+
+    def begin(self) -> None:
+        if self.rewind == 0:
+            self._save()
 
     def update(self) -> None:
         if self.rewind is not None and self.steps_done == self.rewind:
@@ -117,7 +126,10 @@ class Levels(Topology):
         optimizer.state.clear()
         scheduler.load_state_dict(copy.deepcopy(self._schedule_start))
         for group, rate in zip(optimizer.param_groups, self._rates_start, strict=True):
-            group["lr"] = rate
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
 
     def _save(self) -> None:
         self._saved = {name: value.detach().clone() for name, value in _contents(self.net)}
@@ -195,7 +207,7 @@ class Sculpt(Levels):
 
 
 def _contents(net: nn.Module) -> list[tuple[str, Tensor]]:
-    """Return parameters and buffers by name, but for the masks."""
+    """Return parameters and buffers by name, but for what belongs to masks."""
     own = filter(None, map(masks.mask_of, masks.masked(net).values()))
-    held = {id(tensor) for part in own for tensor in (part.mask, part.kept)}
+    held = {id(tensor) for part in own for tensor in part.buffers()}  # masks, and what counts steps
     return [(name, value) for name, value in [*net.named_parameters(), *net.named_buffers()] if id(value) not in held]

@@ -19,7 +19,7 @@ from torch import Tensor
 from sparsefire import masks, randomness
 from sparsefire.errors import UserError
 from sparsefire.sparsity.ranking import keep_largest
-from sparsefire.sparsity.setting import Setting
+from sparsefire.sparsity.setting import Setting, check_between
 from sparsefire.sparsity.topology.base import Topology
 
 Growth = Callable[[Any], dict[str, Tensor]]
@@ -51,6 +51,10 @@ class Moving(Topology):
 
     @classmethod
     def check(cls, setting: Setting, **options: Any) -> None:
+        super().check(setting, **options)
+        check_between(options, "share", 0, 1)
+        check_between(options, "end", 0, 1)
+        check_between(options, "every", 1, math.inf)
         if setting.pattern != cls.pattern:
             raise UserError(
                 f"method {setting.method!r} does not keep the pattern {setting.pattern!r} when it moves weights.",
@@ -127,6 +131,7 @@ class RigL(Moving):
 
     def __init__(self, setting: Setting, **options: Any) -> None:
         super().__init__(setting, **options)
+        self._asked: bool | None = None
         self._ask_for_gradient()
 
     def update(self) -> None:
@@ -135,6 +140,7 @@ class RigL(Moving):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
+        self._asked = None  # the network may have asked otherwise
         self._ask_for_gradient()
 
     def scores(self) -> dict[str, Tensor]:
@@ -152,6 +158,9 @@ class RigL(Moving):
 
     def _ask_for_gradient(self) -> None:
         wanted = self.growth is None and self.due(self.steps_done + 1)
+        if wanted == self._asked:
+            return
+        self._asked = wanted
         for module in masks.masked(self.net).values():
             masks.mask_of(module).dense_gradient = wanted  # type: ignore[union-attr]
 

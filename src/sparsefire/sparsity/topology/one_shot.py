@@ -6,10 +6,12 @@ both weights and connections for efficient neural networks, NeurIPS 2015. arXiv:
 
 from __future__ import annotations
 
+from typing import Any
+
 from sparsefire.errors import UserError
 from sparsefire.sparsity.prune import prune
 from sparsefire.sparsity.scores import SCORES
-from sparsefire.sparsity.setting import Setting
+from sparsefire.sparsity.setting import Setting, check_inputs
 from sparsefire.sparsity.topology.base import Topology
 
 
@@ -40,6 +42,12 @@ class OneShot(Topology):
         if not 0 < at <= 1:
             raise UserError("at is a fraction of the steps.", came=f"at={at!r}", expected="a number in (0, 1]")
         self.last = max(1, round(at * (setting.steps or 1)))
+
+    @classmethod
+    def check(cls, setting: Setting, **options: Any) -> None:
+        super().check(setting, **options)
+        if SCORES[setting.score].inputs:
+            check_inputs(setting)
 
     def update(self) -> None:
         if self.steps_done == self.last:

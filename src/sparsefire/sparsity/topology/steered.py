@@ -44,7 +44,6 @@ class Led(Gradual):
     """
 
     kind: ClassVar[type[Masked]] = Penalised
-    yields: ClassVar[bool] = True  # joined with a topology of another kind, that one moves the masks
 
     def __init__(self, setting: Setting, begin: float = 0.1, end: float = 0.75, every: int | None = None) -> None:
         super().__init__(setting, begin, end, every if every is not None else max(1, (setting.steps or 1) // 200))
