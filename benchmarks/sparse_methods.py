@@ -23,6 +23,7 @@ from table import page
 from table.cases import Case, run
 
 from sparsefire.sparsity import METHODS
+from sparsefire.studies.parquet import write_parquet
 
 HERE = Path(__file__).resolve().parent
 STORE = HERE / "results" / "sparse_methods" / "cases.jsonl"
@@ -119,7 +120,7 @@ def main(arguments: list[str] | None = None) -> int:
     text = page.markdown(table)
     if options.table:
         (DOCS / "methods_table.md").write_text(text, encoding="utf-8")
-        table.to_parquet(DOCS / "methods_table.parquet", index=False)
+        write_parquet(DOCS / "methods_table.parquet", table.to_dict("records"))
     print(json.dumps(page.records(table), indent=1) if options.json else text)
     return 0
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+import duckdb
 import numpy as np
-import pandas as pd
 from markupsafe import Markup
 
 from sparsefire.cascades import SizeDistribution
@@ -380,7 +380,8 @@ def typical_signal(measured: Sequence[dict[str, Any]]) -> Markup:
 
 def methods_table(place: str = "digits", densities: Sequence[float] = (0.1, 0.02)) -> Markup:
     """Draw what each method is worth on one data set: the paired difference to dense, lowest to highest split."""
-    table = pd.read_parquet(HERE / "methods_table.parquet")
+    with duckdb.connect() as connection:
+        table = connection.sql(f"SELECT * FROM '{HERE / 'methods_table.parquet'}'").df()
     table = table[(table.place == place) & table.density.isin(densities) & table.accuracy.notna()]
     sparsest = table[table.density == min(densities)].groupby("method").difference.mean()
     order = sparsest.sort_values(ascending=False).index

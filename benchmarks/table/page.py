@@ -28,6 +28,8 @@ two methods whose intervals overlap are not told apart. All is measured at equal
 restart the schedule at every level (`lrr`, `imp`, `wr`: eighteen levels at density 0.02), and kind to those whose
 steps cost more.
 
+![Methods on digits, difference to dense](images/methods-table.svg)
+
 Seconds are CPU seconds of one training, masked weights stored as a dense matrix: no kernel here makes use of zeros.
 
 Repeat with `python benchmarks/sparse_methods.py`, then `--chosen`, then `--table`. The same as a file:
