@@ -406,7 +406,7 @@ def methods_table(place: str = "digits", densities: Sequence[float] = (0.1, 0.02
     for at, density, colour, shape in zip((0, 120), densities, ("blue", "warm"), ("circle", "square"), strict=True):
         parts.append(svg.mark(left + at, 8, shape, f"filled {colour}", size=4))
         parts.append(svg.text(left + at + 10, 12, f"density {density:g}", f"{colour}-text"))
-    title = "points of accuracy to the dense network; whiskers: lowest and highest of three splits"
+    title = "points of accuracy to dense (at −25: that or less); whiskers: lowest and highest of three splits"
     parts.append(svg.text((left + right) / 2, bottom + 38, title, "soft", anchor="middle"))
     label = f"Methods on {place}, sorted by their accuracy at density {min(densities):g}"
     return svg.picture(parts, width=PAGE, height=bottom + 44, label=label)
