@@ -230,7 +230,7 @@ def test_where_a_penalty_takes_the_place_of_decay_no_factor_is_decayed() -> None
         assert sorted(held) == sorted(map(id, net.parameters()))  # each once
         net(torch.ones(1, 2, 8)).sum().backward()
         optimizer.step(), scheduler.step()
-        assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.05] * 4)
+        assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.05] * 2)
 
 
 def test_gates_learn_at_their_own_rate_and_a_reserve_decays_as_its_weight() -> None:
@@ -243,12 +243,12 @@ def test_gates_learn_at_their_own_rate_and_a_reserve_decays_as_its_weight() -> N
         optimizer.step(), scheduler.step()
     first, *others = optimizer.param_groups
     assert first["lr"] == pytest.approx(0.05)
-    assert [(group["lr"], group["weight_decay"]) for group in others] == [(pytest.approx(1.0), 0.0)] * 3  # twenty times
+    assert [(group["lr"], group["weight_decay"]) for group in others] == [(pytest.approx(1.0), 0.0)]  # twenty times
 
     net = network()
     optimizer = torch.optim.AdamW(net.parameters(), lr=0.1, weight_decay=0.3)
     sparsify(net, 0.5, Recipe("x", "x", "-", parameterisation=choices.STRAIGHT), optimizer=optimizer, rng=0)
-    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.3] * 4
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.3] * 2
 
 
 def test_gates_on_inputs_are_for_the_first_layer() -> None:

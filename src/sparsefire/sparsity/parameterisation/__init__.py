@@ -51,6 +51,7 @@ def attach(setting: Setting, drawn: dict[str, Tensor], chosen: Parameterisation 
     method takes the place of decay, the weight moves to the new group, too: decoupled decay (AdamW) of two factors is
     no ℓ1 penalty on their product.
     """
+    added: list[tuple[Any, list[Any]]] = []
     for number, (name, module) in enumerate(masks.maskable(setting.net, setting.layers).items()):
         if chosen is None or (chosen.first and number):
             masks.attach_(module, drawn[name])
@@ -61,22 +62,33 @@ def attach(setting: Setting, drawn: dict[str, Tensor], chosen: Parameterisation 
             make = partial(make, rng=randomness.integer(setting.rng, f"parameterisation {name}"))
         parametrisation = make(drawn[name], weight)
         masks.attach_(module, parametrisation)
-        fresh = list(parametrisation.parameters())
-        if setting.optimizer is not None and (fresh or chosen.decay == "none"):
-            _join(setting.optimizer, setting.scheduler, weight, fresh, chosen)
+        added.append((weight, list(parametrisation.parameters())))
+    if setting.optimizer is not None and chosen is not None:
+        for group in list(setting.optimizer.param_groups):  # one new group each: every group costs time in every step
+            own = [(weight, fresh) for weight, fresh in added if any(p is weight for p in group["params"])]
+            if own and (chosen.decay == "none" or any(fresh for _, fresh in own)):
+                _join(setting.optimizer, setting.scheduler, group, own, chosen)
 
 
-def _join(optimizer: Optimizer, scheduler: Any, weight: Tensor, fresh: list[Any], chosen: Parameterisation) -> None:
-    group = next(g for g in optimizer.param_groups if any(p is weight for p in g["params"]))
+def _join(
+    optimizer: Optimizer,
+    scheduler: Any,
+    group: dict[str, Any],
+    added: list[tuple[Any, list[Any]]],
+    chosen: Parameterisation,
+) -> None:
+    """Add a group for what comes with the weights of one group."""
     options = {key: value for key, value in group.items() if key != "params"}
     if chosen.decay != "all" and "weight_decay" in options:
         options["weight_decay"] = 0.0
     for rate in _RATES:
         if rate in options:
             options[rate] = options[rate] * chosen.rate
+    fresh = [parameter for _, parameters in added for parameter in parameters]
     if chosen.decay == "none":  # its rate is one: factors are equals
-        group["params"] = [p for p in group["params"] if p is not weight]
-        fresh = [weight, *fresh]
+        moved = {id(weight) for weight, _ in added}
+        group["params"] = [p for p in group["params"] if id(p) not in moved]
+        fresh = [parameter for weight, parameters in added for parameter in (weight, *parameters)]
     optimizer.add_param_group({**options, "params": fresh})
     if scheduler is not None:
         _follow(scheduler, group, chosen.rate)
