@@ -61,7 +61,7 @@ class CHTs(Moving):
             )
         if percolate:
             _check_chain(self.net)
-        self.alpha, self.delta, self.percolate, self.rng = alpha, delta, percolate, setting.rng
+        self.alpha, self.delta, self.percolate = alpha, delta, percolate
 
     def exponent(self, step: int) -> float:
         """Return T, by which sizes are raised to a power before they are drawn.
@@ -73,13 +73,6 @@ class CHTs(Moving):
         """
         return 1.0 + (self.delta / (1 - self.delta) - 1.0) * min(step, self.last) / max(1, self.last)
 
-    def state_dict(self) -> dict[str, Any]:
-        return {**super().state_dict(), "rng": self.rng}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        super().load_state_dict(state)
-        self.rng = int(state["rng"])
-
     @torch.no_grad()
     def _move(self) -> None:
         found = masks.masked(self.net)
@@ -88,19 +81,15 @@ class CHTs(Moving):
         if self.percolate:
             percolate_(list(stay.values()))
         foretold = self.growth(self.net) if self.growth is not None else None
-        fresh: dict[str, Tensor] = {}
-        for name, module in found.items():
+        grows: dict[str, Tensor] = {}
+        for name in found:
             count = int(present[name].sum()) - int(stay[name].sum())
             grown = torch.zeros_like(stay[name])
             if count:
                 score = ch2_l3n(stay[name].flatten(1)).view_as(grown) if foretold is None else foretold[name]
                 grown = self._draw("growth", name, score, ~stay[name], count)
-            masks.write_mask_(module, stay[name])  # dropped weights become zero before some of them return
-            masks.write_mask_(module, stay[name] | grown)
-            fresh[name] = grown
-        optimizer: Any = self.setting.optimizer
-        masks.clear_moments_(self.net, optimizer, fresh)
-        masks.zero_masked_(self.net, optimizer)
+            grows[name] = grown
+        self._exchange(stay, grows)
 
     def _stay(self, name: str, module: nn.Module, mask: Tensor) -> Tensor:
         count = int(mask.sum())

@@ -76,6 +76,14 @@ class Moving(Topology):
         self.share, self.cosine, self.growth = share, cosine, growth
         self.every = every if every is not None else min(100, max(1, steps // 50))
         self.last = round(end * steps)
+        self.rng = setting.rng
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "rng": self.rng}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.rng = state.get("rng", self.rng)
 
     def moves(self, step: int) -> float:
         """Return the share of weights that move at a step.
@@ -105,7 +113,8 @@ class Moving(Topology):
 
     @torch.no_grad()
     def _move(self) -> None:
-        fresh: dict[str, Tensor] = {}
+        stays: dict[str, Tensor] = {}
+        grows: dict[str, Tensor] = {}
         wanted = self.scores() if self.growth is None else self.growth(self.net)
         for name, module in masks.masked(self.net).items():
             mask = masks.mask_of(module).mask  # type: ignore[union-attr]
@@ -116,11 +125,17 @@ class Moving(Topology):
             stay = keep_largest([torch.where(mask, weight.abs(), lowest)], count - moved)[0]
             taken = stay if self.back else stay | mask
             grown = keep_largest([torch.where(taken, lowest, wanted[name].to(weight))], moved)[0] & ~stay
-            masks.write_mask_(module, stay)  # dropped weights become zero before some of them return
-            masks.write_mask_(module, stay | grown)
-            fresh[name] = grown
+            stays[name], grows[name] = stay, grown
+        self._exchange(stays, grows)
+
+    def _exchange(self, stays: dict[str, Tensor], grows: dict[str, Tensor]) -> None:
+        """Give layers the masks of what stays and what grows; weights that are new have no moments."""
+        found = masks.masked(self.net)
+        for name, stay in stays.items():
+            masks.write_mask_(found[name], stay)  # dropped weights become zero before some of them return
+            masks.write_mask_(found[name], stay | grows[name])
         optimizer: Any = self.setting.optimizer
-        masks.clear_moments_(self.net, optimizer, fresh)
+        masks.clear_moments_(self.net, optimizer, grows)
         masks.zero_masked_(self.net, optimizer)
 
 
@@ -176,14 +191,6 @@ class SET(Moving):
 
     def __init__(self, setting: Setting, cosine: bool = False, **options: Any) -> None:
         super().__init__(setting, cosine=cosine, **options)
-        self.rng = setting.rng
-
-    def state_dict(self) -> dict[str, Any]:
-        return {**super().state_dict(), "rng": self.rng}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        super().load_state_dict(state)
-        self.rng = int(state["rng"])
 
     def scores(self) -> dict[str, Tensor]:
         found = {}

@@ -87,7 +87,8 @@ class SRigL(RigL):
         alive = [int(live[name].sum()) for name in names]
         inputs = [weights[name].shape[1] for name in names]
         fan_ins = multiples([self.counts[name] for name in names], alive, inputs)
-        fresh: dict[str, Tensor] = {}
+        stays: dict[str, Tensor] = {}
+        grows: dict[str, Tensor] = {}
         for name, fan_in in zip(names, fan_ins, strict=True):
             kept = weights[name].masked_fill(~live[name][:, None], -torch.inf)
             left = min(self.counts[name] - moved[name], int((kept > -torch.inf).sum()))
@@ -96,12 +97,8 @@ class SRigL(RigL):
             open_to = wanted[name].to(kept).flatten(1).masked_fill(stay, -torch.inf)
             grown = keep_in_rows(open_to, torch.where(live[name], fan_in - stay.sum(1), 0))
             shape = masks.mask_of(found[name]).mask.shape  # type: ignore[union-attr]
-            masks.write_mask_(found[name], stay.view(shape))  # dropped weights become zero before some return
-            masks.write_mask_(found[name], (stay | grown).view(shape))
-            fresh[name] = grown.view(shape)
-        optimizer: Any = self.setting.optimizer
-        masks.clear_moments_(self.net, optimizer, fresh)
-        masks.zero_masked_(self.net, optimizer)
+            stays[name], grows[name] = stay.view(shape), grown.view(shape)
+        self._exchange(stays, grows)
 
     def _needed(self, name: str, units: int) -> int:
         """Return how many salient weights a unit needs to live."""
