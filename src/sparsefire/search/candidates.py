@@ -151,8 +151,6 @@ def describe(base: Description, shape: Sequence[int], outputs: int) -> Descripti
     """
     if base["kind"] == "mlp":
         return {"kind": "mlp", "widths": [_size(shape), *base["hidden"], outputs]}
-    if base["kind"] == "cnn":
-        return {**base, "shape": [int(s) for s in shape], "outputs": outputs}
     return {**base, "shape": [int(s) for s in shape], "outputs": outputs}
 
 

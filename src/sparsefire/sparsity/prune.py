@@ -47,6 +47,13 @@ def prune(setting: Setting, density: float, *, key: Any = 0) -> None:
     masks.zero_masked_(setting.net, setting.optimizer)
 
 
+def prune_in_rounds(setting: Setting, density: float) -> None:
+    """Prune a dense network by its score, asked as often as the score wants along density^(r/rounds)."""
+    rounds = SCORES[setting.score].rounds
+    for number in range(1, rounds + 1):
+        prune(setting, density ** (number / rounds), key=number)
+
+
 def first_masks(setting: Setting, density: float) -> dict[str, Tensor]:
     """Return the masks that a sparse start has: random ones, or those that stay when the start is pruned by a score.
 
@@ -62,9 +69,7 @@ def first_masks(setting: Setting, density: float) -> dict[str, Tensor]:
     for module in found.values():
         masks.attach_(module, torch.ones_like(module.weight, dtype=torch.bool))  # type: ignore[arg-type]
     before = {name: module.weight.detach().clone() for name, module in found.items()}  # type: ignore[operator]
-    rounds = SCORES[setting.score].rounds
-    for number in range(1, rounds + 1):
-        prune(setting, density ** (number / rounds), key=number)
+    prune_in_rounds(setting, density)
     kept = {name: mask.clone() for name, mask in masks.masks(setting.net).items()}
     masks.bake(setting.net)
     for name, module in found.items():

@@ -46,6 +46,8 @@ SCORES: dict[str, Score] = {
         Score("synflow", "arXiv:2006.05467", flow.synflow, rounds=flow.ROUNDS),
         Score("taylor", "arXiv:1906.10771", first_order.taylor, data=True),
         Score("wanda", "arXiv:2306.11695", activity.wanda, data=True, inputs=True),
-        Score("obc", "arXiv:2208.11580", second_order.obc, True, 1, True, second_order.compensate_),
+        Score(
+            "obc", "arXiv:2208.11580", second_order.obc, data=True, inputs=True, compensate_=second_order.compensate_
+        ),
     )
 }

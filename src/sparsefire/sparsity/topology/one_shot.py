@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from sparsefire.errors import UserError
-from sparsefire.sparsity.prune import prune
+from sparsefire.sparsity.prune import prune_in_rounds
 from sparsefire.sparsity.scores import SCORES
 from sparsefire.sparsity.setting import Setting, check_inputs
 from sparsefire.sparsity.topology.base import Topology
@@ -51,6 +51,4 @@ class OneShot(Topology):
 
     def update(self) -> None:
         if self.steps_done == self.last:
-            rounds = SCORES[self.setting.score].rounds
-            for number in range(1, rounds + 1):
-                prune(self.setting, self.setting.density ** (number / rounds), key=number)
+            prune_in_rounds(self.setting, self.setting.density)
