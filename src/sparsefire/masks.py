@@ -226,7 +226,7 @@ def active(net: nn.Module) -> dict[nn.Parameter, Tensor | None]:
     found: dict[nn.Parameter, Tensor | None] = dict.fromkeys(net.parameters())
     for module in masked(net).values():
         own = _masked(module)
-        found[_original(module)] = own.mask
+        found[own_parameter(module)] = own.mask
         found.update(dict.fromkeys(own.factors(), own.mask))
     return found
 
@@ -309,9 +309,9 @@ def write_mask_(module: nn.Module, mask: Tensor) -> None:
     stays = own.mask & mask
     fresh = mask & ~own.mask
     own.write_(mask)
-    for parameter in (_original(module), *own.factors()):
+    for parameter in (own_parameter(module), *own.factors()):
         parameter.mul_(stays)
-    own.awaken_(fresh, _original(module))
+    own.awaken_(fresh, own_parameter(module))
 
 
 def gradient_of(module: nn.Module) -> Tensor | None:
@@ -325,11 +325,11 @@ def gradient_of(module: nn.Module) -> Tensor | None:
     [[3.0, 0.0]]
     """
     own = mask_of(module)
-    gradient = _original(module).grad
+    gradient = own_parameter(module).grad
     if gradient is None or own is None or type(own) is Masked:
         return gradient
     with torch.no_grad():
-        slope = torch.as_tensor(own.slope(_original(module))).to(gradient)
+        slope = torch.as_tensor(own.slope(own_parameter(module))).to(gradient)
         inside = torch.where(slope == 0, 0.0, gradient / torch.where(slope == 0, 1.0, slope))
         return torch.where(own.mask, inside, gradient)
 
@@ -368,7 +368,7 @@ def clear_moments_(net: nn.Module, optimizer: torch.optim.Optimizer, fresh: dict
     found = masked(net)
     for name, new in fresh.items():
         module = found[name]
-        for parameter in (_original(module), *_masked(module).factors()):
+        for parameter in (own_parameter(module), *_masked(module).factors()):
             for moment in _moments(parameter, optimizer):
                 moment.mul_(~new)
 
@@ -459,7 +459,12 @@ def _remove_hook(module: nn.Module, hook: Any) -> None:
             del module._load_state_dict_pre_hooks[key]
 
 
-def _original(module: nn.Module) -> nn.Parameter:
+def own_parameter(module: nn.Module) -> nn.Parameter:
+    """Return the layer's own Parameter, which the optimizer holds, masked or not.
+
+    >>> own_parameter(nn.Linear(2, 1)).shape
+    torch.Size([1, 2])
+    """
     if parametrize.is_parametrized(module, "weight"):
         return module.parametrizations["weight"].original  # type: ignore[index,union-attr]
     return module.weight  # type: ignore[return-value]
@@ -469,7 +474,7 @@ def _masked_parameters(net: nn.Module) -> list[tuple[nn.Module, nn.Parameter, Ma
     found: list[tuple[nn.Module, nn.Parameter, Masked]] = []
     for module in masked(net).values():
         own = _masked(module)
-        found += [(module, parameter, own) for parameter in (_original(module), *own.factors())]
+        found += [(module, parameter, own) for parameter in (own_parameter(module), *own.factors())]
     return found
 
 
@@ -495,10 +500,10 @@ def _accept_dense(module: nn.Module, state_dict: dict[str, Any], prefix: str, *_
     dense = state_dict.get(prefix + "weight")
     if dense is None or mask_of(module) is None:
         return
-    if dense.shape != _original(module).shape:
+    if dense.shape != own_parameter(module).shape:
         return  # left in place: torch then reports the unexpected key and the missing ones
     del state_dict[prefix + "weight"]
-    write_weight_(module, dense.to(_original(module)))
+    write_weight_(module, dense.to(own_parameter(module)))
     for name, value in module.parametrizations["weight"].state_dict().items():  # type: ignore[index,union-attr]
         state_dict[prefix + CHAIN + name] = value.clone()
 

@@ -203,7 +203,7 @@ def product_balance(given: nn.Module | tuple[Any, Any]) -> Any:
         for name, module in masks.masked(given).items():
             masked = masks.mask_of(module)
             for factor in masked.factors() if masked is not None else ():
-                original: Any = module.parametrizations["weight"].original  # type: ignore[index,union-attr]
+                original: Any = masks.own_parameter(module)
                 found[name] = product_balance((factor, original))[masked.mask.cpu().numpy()]  # type: ignore[union-attr]
         if not found:
             raise UserError(

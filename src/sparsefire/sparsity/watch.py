@@ -220,7 +220,7 @@ def _balance(module: nn.Module) -> dict[str, float]:
     own = masks.mask_of(module)
     if not isinstance(own, Product) or not bool(own.mask.any()):
         return dict.fromkeys(_QUANTILES, float("nan"))
-    original: Any = module.parametrizations["weight"].original  # type: ignore[index,union-attr]
+    original: Any = masks.own_parameter(module)
     kept = product_balance((own.factor, original))[own.mask.cpu().numpy()]
     return dict(zip(_QUANTILES, map(float, np.quantile(kept, list(_QUANTILES.values()))), strict=True))
 

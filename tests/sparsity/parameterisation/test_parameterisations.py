@@ -49,10 +49,6 @@ def holes() -> Tensor:
     return torch.rand(4, 5, generator=torch.Generator().manual_seed(1)) < 0.6
 
 
-def own(layer: nn.Module) -> nn.Parameter:
-    return layer.parametrizations.weight.original
-
-
 @pytest.mark.parametrize("name", EVERY)
 def test_the_start_is_the_weight_that_was_there(name: str) -> None:
     layer, theta = layer_of(name, holes())
@@ -104,8 +100,8 @@ def test_gradients_against_finite_differences(name: str, training: bool) -> None
         weight = layer.weight.detach().requires_grad_()
         pull = torch.linspace(-1, 1, 20, dtype=torch.float64).view(4, 5)
         (weight * pull + 0.5 * weight**2).sum().backward()
-    slope = torch.as_tensor(masks.mask_of(layer).slope(own(layer)))
-    torch.testing.assert_close(own(layer).grad, weight.grad * slope, rtol=1e-10, atol=1e-12)
+    slope = torch.as_tensor(masks.mask_of(layer).slope(masks.own_parameter(layer)))
+    torch.testing.assert_close(masks.own_parameter(layer).grad, weight.grad * slope, rtol=1e-10, atol=1e-12)
 
 
 PENALISED = [name for name in INSIDE if name not in ("powerprop", "str")]
@@ -118,9 +114,9 @@ def test_the_pull_is_the_gradient_of_the_penalty(name: str) -> None:
     assert isinstance(part, Penalised)
     for parameter in layer.parameters():
         parameter.grad = torch.ones_like(parameter)
-    part.pull_(own(layer), 0.3)
+    part.pull_(masks.own_parameter(layer), 0.3)
     for parameter in layer.parameters():
-        expected = differences(lambda: part.penalty(own(layer)), parameter)
+        expected = differences(lambda: part.penalty(masks.own_parameter(layer)), parameter)
         torch.testing.assert_close(parameter.grad, 1 + 0.3 * expected, rtol=1e-6, atol=1e-8)
 
 
@@ -145,10 +141,10 @@ def test_what_enters_starts_small_and_can_move(name: str) -> None:
 @pytest.mark.parametrize("name", ["powerprop", "str"])
 def test_what_cannot_start_at_zero_enters_downhill(name: str) -> None:
     layer, _ = layer_of(name, holes())
-    own(layer).grad = torch.linspace(-1, 1, 20, dtype=torch.float64).view(4, 5)
+    masks.own_parameter(layer).grad = torch.linspace(-1, 1, 20, dtype=torch.float64).view(4, 5)
     fresh = ~holes()
     masks.write_mask_(layer, torch.ones(4, 5, dtype=torch.bool))
-    assert torch.equal(layer.weight[fresh].sign(), -own(layer).grad[fresh].sign())
+    assert torch.equal(layer.weight[fresh].sign(), -masks.own_parameter(layer).grad[fresh].sign())
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -199,7 +195,7 @@ def test_it_goes_with_every_topology(name: str, topology: str) -> None:
         step(net, optimizer, scheduler, moved, number)
         for layer in masks.layers(net).values():
             part = masks.mask_of(layer)
-            for parameter in (own(layer), *part.factors()):
+            for parameter in (masks.own_parameter(layer), *part.factors()):
                 assert not parameter[~part.mask].any()
     assert torch.equal(torch.get_rng_state(), state)
     assert masks.density(net) == round(0.3 * 261) / 261
@@ -223,7 +219,7 @@ def test_where_a_penalty_takes_the_place_of_decay_no_factor_is_decayed() -> None
         sparsify(net, 0.5, chosen, optimizer=optimizer, scheduler=scheduler, steps=10, rng=0)
         decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
         layers = masks.layers(net).values()
-        factors = [p for layer in layers for p in (own(layer), *masks.mask_of(layer).factors())]
+        factors = [p for layer in layers for p in (masks.own_parameter(layer), *masks.mask_of(layer).factors())]
         assert [decay[id(p)] for p in factors] == [0.0] * len(factors)
         assert [decay[id(layer.bias)] for layer in layers] == [0.3] * 3
         held = [id(p) for group in optimizer.param_groups for p in group["params"]]

@@ -22,10 +22,6 @@ def attached(kind: type[Product], theta: Tensor) -> tuple[nn.Linear, Product]:
     return layer, part
 
 
-def own(layer: nn.Module) -> nn.Parameter:
-    return layer.parametrizations.weight.original
-
-
 def diabetes() -> tuple[np.ndarray, np.ndarray]:
     from sklearn.datasets import load_diabetes
 
@@ -56,7 +52,7 @@ def test_spred_is_the_lasso_and_decoupled_decay_is_not(strength: float) -> None:
             w = layer.weight[0]
             (0.5 * w @ gram @ w - cross @ w).backward()
             if pull:
-                part.pull_(own(layer), pull)
+                part.pull_(masks.own_parameter(layer), pull)
             optimizer.step()
         return layer.weight.detach()[0].numpy()
 
@@ -82,9 +78,9 @@ def test_the_balance_follows_the_penalty() -> None:
         for _ in range(steps):
             optimizer.zero_grad()
             (layer.weight * pull + layer.weight**2).sum().backward()
-            part.pull_(own(layer), alpha)
+            part.pull_(masks.own_parameter(layer), alpha)
             optimizer.step()
-        balance = part.factor**2 - own(layer) ** 2
+        balance = part.factor**2 - masks.own_parameter(layer) ** 2
         expected = math.exp(-4 * alpha * rate * steps)
         assert (balance / expected - 1).abs().max() < 1e-3
         assert (layer.weight - theta).abs().max() > 0.1
@@ -111,7 +107,7 @@ def test_sparse_recovery_has_the_order_of_the_paper() -> None:
 
     def product(kind: type[Product], alpha: float, decay: float, both: bool = True) -> float:
         layer, part = attached(kind, torch.zeros_like(truth))
-        m, w = part.factor.data, own(layer).data
+        m, w = part.factor.data, masks.own_parameter(layer).data
         for step in range(steps):
             strength = alpha * math.exp(-decay * step / steps)
             g = slope(m * w)

@@ -11,7 +11,6 @@ from sparsefire import masks
 from sparsefire.errors import UserError
 from sparsefire.sparsity.noise.weights import NoisyProduct
 from sparsefire.sparsity.parameterisation.penalised import add_gradient_
-from sparsefire.sparsity.topology.steered import own
 
 
 @torch.no_grad()
@@ -36,7 +35,7 @@ def two_queries(net: nn.Module, loss: Callable[[], Tensor]) -> Tensor:
         UserError: no noisy products, no noise, or a network in evaluation.
     """
     found = [(layer, masks.mask_of(layer)) for layer in masks.masked(net).values()]
-    parts = [(own(layer), part) for layer, part in found if isinstance(part, NoisyProduct)]
+    parts = [(masks.own_parameter(layer), part) for layer, part in found if isinstance(part, NoisyProduct)]
     if not parts or not all(part.training and part.eta > 0 for _, part in parts):
         raise UserError(
             "two queries learn from the noise of noisy products.",

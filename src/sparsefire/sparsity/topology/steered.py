@@ -9,7 +9,6 @@ import math
 from typing import Any, ClassVar
 
 import torch
-from torch import nn
 
 from sparsefire import masks
 from sparsefire.errors import UserError
@@ -62,7 +61,7 @@ class Led(Gradual):
 
     def alive(self) -> float:
         """Return the share of weights that are alive, over the layers that carry the parametrisation."""
-        kept = sum(part.alive(own(layer)) for _, part, layer in self.parts)
+        kept = sum(part.alive(masks.own_parameter(layer)) for _, part, layer in self.parts)
         return kept / sum(part.mask.numel() for _, part, _ in self.parts)
 
     def steer(self, wanted: float) -> None:
@@ -78,7 +77,7 @@ class Led(Gradual):
     def cut(self) -> None:
         """Let gates settle and keep the exact number of weights."""
         for _, part, layer in self.parts:
-            part.settle_(own(layer))
+            part.settle_(masks.own_parameter(layer))
         prune(self.setting, self.setting.density)
 
 
@@ -136,7 +135,7 @@ class Steered(Led):
         """Return strength · penalty as it stands: what the loss reported by the caller lacks."""
         strength = self.strength
         with torch.no_grad():
-            return strength * sum(float(part.penalty(own(layer))) for _, part, layer in self._pulled())
+            return strength * sum(float(part.penalty(masks.own_parameter(layer))) for _, part, layer in self._pulled())
 
     def steer(self, wanted: float) -> None:
         least = 1 / sum(part.mask.numel() for _, part, _ in self.parts)
@@ -158,7 +157,7 @@ class Steered(Led):
         strength = self.strength
         if strength:
             for _name, part, layer in self._pulled():
-                part.pull_(own(layer), strength)
+                part.pull_(masks.own_parameter(layer), strength)
 
     def _pulled(self) -> list[tuple[str, Any, Any]]:
         """Return the parts whose penalty is in force: those that have not settled or been baked."""
@@ -172,12 +171,12 @@ class Steered(Led):
         """Return the strength at which penalty and loss pull alike, by the norms of their gradients."""
         loss = pull = 0.0
         for _, part, layer in self.parts:
-            held = [own(layer), *part.parameters()]
+            held = [masks.own_parameter(layer), *part.parameters()]
             before = [None if p.grad is None else p.grad.clone() for p in held]
             loss += sum(float(g.double().square().sum()) for g in before if g is not None)
             for parameter in held:
                 parameter.grad = None
-            part.pull_(own(layer), 1.0)
+            part.pull_(masks.own_parameter(layer), 1.0)
             pull += sum(float(p.grad.double().square().sum()) for p in held if p.grad is not None)
             for parameter, gradient in zip(held, before, strict=True):
                 parameter.grad = gradient
@@ -212,7 +211,7 @@ class Raised(Led):
 
     @torch.no_grad()
     def steer(self, wanted: float) -> None:
-        critical = torch.cat([part.critical(own(layer)).flatten() for _, part, layer in self.parts])
+        critical = torch.cat([part.critical(masks.own_parameter(layer)).flatten() for _, part, layer in self.parts])
         count = round(wanted * critical.numel())
         if count < critical.numel():
             shift = critical.kthvalue(critical.numel() - count)[0].item()  # the largest of those that go
@@ -253,12 +252,3 @@ class TopK(Topology):
             for part, mask in zip(self.parts, chosen, strict=True):
                 part.write_(mask)
             masks.zero_masked_(self.net, self.setting.optimizer)
-
-
-def own(layer: nn.Module) -> nn.Parameter:
-    """Return the layer's own Parameter, as the optimizer holds it.
-
-    >>> own(nn.Linear(2, 1)).shape
-    torch.Size([1, 2])
-    """
-    return masks._original(layer)
