@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from sparsefire import masks
 from sparsefire.errors import UserError
 from sparsefire.masks import Masked
 from sparsefire.propagation.init import population
@@ -150,10 +151,7 @@ def check_untied(found: list[Layer]) -> None:
     """Raise if two layers hold the same weight, which cannot play two parts."""
     owners: dict[int, Layer] = {}
     for layer in found:
-        module: Any = layer.module
-        masked = parametrize.is_parametrized(module, "weight")
-        weight = module.parametrizations["weight"].original if masked else module.weight
-        other = owners.setdefault(id(weight), layer)
+        other = owners.setdefault(id(masks.own_parameter(layer.module)), layer)
         if other is not layer:
             raise UserError(
                 f"{layer.label} shares its weight with {other.label}.", expected="a weight of its own for every layer"
