@@ -100,6 +100,7 @@ class Steered(Led):
         keep: whether factors keep the penalty, at its last strength, after the cut. By default it is switched off:
             what stays is no longer shrunk.
 
+    >>> from torch import nn
     >>> from sparsefire.sparsity import sparsify
     >>> from sparsefire.sparsity.parameterisation import Parameterisation
     >>> from sparsefire.sparsity.parameterisation.spred import Spred
