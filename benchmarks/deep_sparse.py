@@ -42,8 +42,8 @@ SLOWER = (3e-3, 1e-3)
 
 def everything() -> list[Accuracy | Ladder]:
     """Return all cases, the ones that matter most first."""
-    plain = [arm.name for arm in ARMS if arm.ladder]
-    slow = [arm.name for arm in ARMS if not arm.ladder]  # the penalty takes longer than the training
+    plain = [arm.name for arm in ARMS if not arm.slow]
+    slow = [arm.name for arm in ARMS if arm.slow]  # the penalty takes longer than the training
     plain.sort(key=lambda name: DENSER.index(name) if name in DENSER else len(DENSER))
     small = [(data, 20, density) for data in ("digits", "adult") for density in (0.01, 0.02)]
     return [
@@ -57,6 +57,8 @@ def everything() -> list[Accuracy | Ladder]:
         *[Ladder(name, "mnist10k", density) for name in plain[len(DENSER) :] for density in (0.01, 0.02)],
         *[Ladder(name, "mnist10k", 0.05, COARSE, rates=SLOWER) for name in DENSER[2:]],
         *[Accuracy(name, *place) for place in small for name in slow],
+        *[Ladder(name, "mnist10k", density) for name in slow for density in (0.01, 0.02)],
+        *[Ladder(name, "mnist10k", 0.05, COARSE, rates=SLOWER) for name in (*plain[len(DENSER) :], *slow)],
     ]
 
 

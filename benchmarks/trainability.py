@@ -51,6 +51,11 @@ CURVES = (
     Case("mnist", 80, 1, 4.0, "balanced", "in-degree", "batch", 23),
     Case("mnist", 56, 1, 2.5, "erk", "scaled", "layer", 24),
 )
+AT_HOME = tuple(
+    replace(family, data=data, number=family.number + 10)
+    for family, data in zip(CURVES, ("digits", "adult", "pneumonia", "digits"), strict=True)
+)
+"""The same networks on the data of the calibration, at widths that it did not have."""
 
 
 def calibration(count: int = 360, normed: int = 240) -> Iterator[Case]:
@@ -99,7 +104,7 @@ def record_unseen(number: int) -> dict[str, Any]:
 
 def curves(points: int = 9, each: int = 8) -> Iterator[Case]:
     """Yield networks around the foretold depth of each curve, from a third of it to three times it."""
-    for family in CURVES:
+    for family in CURVES + AT_HOME:
         depth = boundary(family, draws=10, fine=1.1)
         if depth is None:
             raise SystemExit(f"no boundary is foretold for {family}")

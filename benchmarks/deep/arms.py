@@ -40,7 +40,7 @@ class Arm:
         start: initialiser, a key of ``STARTS``.
         term: weight of the penalty in the loss; 0 for none.
         baseline: whether it is what others do.
-        ladder: whether its largest depth is looked for.
+        slow: whether it takes much longer than the training alone.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Arm:
     start: str
     term: float = 0.0
     baseline: bool = False
-    ladder: bool = True
+    slow: bool = False
 
 
 ARMS = (
@@ -66,8 +66,8 @@ ARMS = (
     Arm("ERK, orthogonal looks-linear (butterfly)", "erk", "butterfly"),
     Arm("ERK, orthogonal looks-linear (Givens)", "erk", "givens"),
     Arm("ERK, approximate isometry", "erk", "isometry"),
-    Arm("ERK, He by in-degree, penalty minimised first", "erk", "penalised", ladder=False),
-    Arm("ERK, He by in-degree, penalty in the loss", "erk", "in-degree", term=0.01, ladder=False),
+    Arm("ERK, He by in-degree, penalty minimised first", "erk", "penalised", slow=True),
+    Arm("ERK, He by in-degree, penalty in the loss", "erk", "in-degree", term=0.01, slow=True),
 )
 BY_NAME = {arm.name: arm for arm in ARMS}
 
