@@ -12,7 +12,7 @@ from torch import nn
 
 from sparsefire import masks
 from sparsefire.errors import UserError
-from sparsefire.sparsity import HAM, bake, recipe, sparsify
+from sparsefire.sparsity import HAM, METHODS, bake, recipe, sparsify
 from sparsefire.train import Training, build, train
 
 
@@ -69,6 +69,93 @@ def test_an_error_leaves_everything_as_it_was(mistake: str) -> None:
         sparsify(net, 0.5, method, **around, **changes, rng=0)
     assert picture(net, around) == before
     sparsify(net, 0.5, "gmp", **around, rng=0)  # and can be used
+
+
+def split(net: nn.Module) -> tuple[torch.optim.Optimizer, Any]:
+    """Biases between the weights of one group, the last layer in another, warm-up before a cosine."""
+    groups = [
+        {"params": [*net[0].parameters(), net[2].bias], "weight_decay": 0.1},
+        {"params": [net[2].weight], "lr": 0.03, "weight_decay": 0.2},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=0.01)
+    parts = [
+        torch.optim.lr_scheduler.LinearLR(optimizer, total_iters=3),
+        torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 20),
+    ]
+    return optimizer, torch.optim.lr_scheduler.SequentialLR(optimizer, parts, [3])
+
+
+ADDING = [name for name, one in METHODS.items() if one.parameterisation is not None]
+
+
+@pytest.mark.parametrize("method", ADDING)
+def test_what_a_method_adds_leaves_the_optimizer_when_the_network_is_baked(method: str) -> None:
+    net = network()
+    optimizer, scheduler = split(net)
+    twin = copy.deepcopy(net)
+    plain, plain_scheduler = split(twin)
+    topology = sparsify(net, 0.5, method, optimizer=optimizer, scheduler=scheduler, steps=8, rng=0)
+    for _ in range(8):
+        nn.functional.cross_entropy(net(ROWS), CLASSES).backward()
+        optimizer.step(), scheduler.step(), topology.step(), optimizer.zero_grad()
+        plain.step(), plain_scheduler.step()
+    moments = {p: optimizer.state[p]["exp_avg"].clone() for p in (net[0].bias, net[2].bias)}
+    assert bake(net, optimizer=optimizer, scheduler=scheduler) is net
+    assert [[id(p) for p in group["params"]] for group in optimizer.param_groups] == [
+        [id(p) for p in (net[0].weight, net[0].bias, net[2].bias)], [id(net[2].weight)]
+    ]  # fmt: skip
+    assert {id(p) for p in optimizer.state} <= {id(p) for p in net.parameters()}
+    for parameter, moment in moments.items():
+        assert torch.equal(optimizer.state[parameter]["exp_avg"], moment)
+    # From here on it is the plain twin, one that begins with these weights and these moments.
+    twin.load_state_dict(net.state_dict())
+    plain.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    plain_scheduler.load_state_dict(copy.deepcopy(scheduler.state_dict()))
+    for group, other in zip(optimizer.param_groups, plain.param_groups, strict=True):
+        assert {k: v for k, v in group.items() if k != "params"} == {k: v for k, v in other.items() if k != "params"}
+    for _ in range(4):
+        for one, stepped, rates in ((net, optimizer, scheduler), (twin, plain, plain_scheduler)):
+            nn.functional.cross_entropy(one(ROWS), CLASSES).backward()
+            stepped.step(), rates.step(), stepped.zero_grad()
+    for ours, theirs in zip(net.parameters(), twin.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    assert masks.density(net) > 0.5  # nothing keeps the zeros
+
+
+def test_rates_and_decays_are_those_of_before() -> None:
+    net = network()
+    optimizer, _ = split(net)
+    before = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
+    for method in ("spred", "sign-in", "pilot"):
+        sparsify(net, 0.5, method, optimizer=optimizer, steps=8, rng=0)
+        assert len(optimizer.param_groups) == 4
+        bake(net, optimizer)
+        assert [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups] == before
+
+
+def test_a_part_can_be_baked_before_the_rest() -> None:
+    net = network()
+    optimizer = torch.optim.AdamW(net.parameters(), lr=0.01)
+    before = [id(p) for p in optimizer.param_groups[0]["params"]]
+    sparsify(net, 0.5, "spred", optimizer=optimizer, steps=8, rng=0)
+    factor = masks.mask_of(net[0]).factor
+    bake(net[2], optimizer)
+    assert [id(p) for p in optimizer.param_groups[1]["params"]] == [before[0], id(factor)]
+    assert [id(p) for p in optimizer.param_groups[0]["params"]] == before[1:]
+    bake(net[0], optimizer)
+    assert [[id(p) for p in group["params"]] for group in optimizer.param_groups] == [before]
+
+
+def test_a_weight_that_was_a_factor_forgets_its_moments_and_a_plain_one_does_not() -> None:
+    for method, forgotten in (("sign-in", True), ("static", False)):
+        net = network()
+        optimizer = torch.optim.AdamW(net.parameters(), lr=0.01)
+        sparsify(net, 0.5, method, optimizer=optimizer, steps=8, rng=0)
+        nn.functional.cross_entropy(net(ROWS), CLASSES).backward()
+        optimizer.step()
+        bake(net, optimizer)
+        assert (net[0].weight not in optimizer.state) == forgotten
+        assert net[0].bias in optimizer.state
 
 
 def test_an_optimizer_without_decay_is_left_alone() -> None:

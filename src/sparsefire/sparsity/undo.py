@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from sparsefire import masks
+from sparsefire.masks.groups import parts_of, per_group
 from sparsefire.sparsity.setting import Setting
 
 _HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
-_PER_GROUP = ("base_lrs", "max_lrs", "min_lrs", "lr_lambdas", "_last_lr")
 
 
 @contextmanager
@@ -33,8 +33,8 @@ def undone_on_error(setting: Setting) -> Iterator[None]:
     optimizer: Any = setting.optimizer
     groups = [(group, dict(group), list(group["params"])) for group in optimizer.param_groups] if optimizer else []
     hooks = {name: dict(getattr(optimizer, name)) for name in _HOOKS if hasattr(optimizer, name)}
-    lists = [(part, {n: list(getattr(part, n)) for n in _PER_GROUP if isinstance(getattr(part, n, None), list)})
-             for part in _schedulers(setting.scheduler)]  # fmt: skip
+    lists = [(part, {name: list(values) for name, values in per_group(part).items()})
+             for part in parts_of(setting.scheduler)]  # fmt: skip
     try:
         yield
     except Exception:
@@ -54,9 +54,3 @@ def undone_on_error(setting: Setting) -> Iterator[None]:
             for name, value in values.items():
                 setattr(part, name, copy.copy(value))
         raise
-
-
-def _schedulers(scheduler: Any) -> list[Any]:
-    if scheduler is None:
-        return []
-    return [scheduler, *(inner for part in getattr(scheduler, "_schedulers", ()) for inner in _schedulers(part))]

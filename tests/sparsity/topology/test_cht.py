@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 import math
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_training import bakes_to_what_it_computes, drawn, network, resumes, step
 from torch import Tensor, nn
 
 from sparsefire import masks
@@ -171,28 +171,16 @@ def test_percolation_removes_what_leads_nowhere() -> None:
         started(0.2, percolate=True)
 
 
-def network(conv: bool = True) -> nn.Sequential:
-    head = [nn.Conv2d(1, 4, 3), nn.Tanh(), nn.Flatten()] if conv else [nn.Flatten(), nn.Linear(16, 16), nn.Tanh()]
-    net = nn.Sequential(*head, nn.Linear(16, 12), nn.ReLU(), nn.Linear(12, 3))
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in net.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=generator) / 3)
-    return net
+def chain() -> nn.Sequential:
+    layers = [nn.Flatten(), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 12), nn.ReLU(), nn.Linear(12, 3)]
+    return drawn(nn.Sequential(*layers), 1 / 3)
 
 
 def started(density: float, conv: bool = True, rng: int | None = 0, **options: Any) -> tuple:
-    net = network(conv)
+    net = network() if conv else chain()
     optimizer = torch.optim.Adam(net.parameters(), lr=0.05)
     recipe = Recipe("chts", "", "", topology=CHTs, options=options)
     return net, optimizer, sparsify(net, density, recipe, optimizer=optimizer, steps=60, rng=rng)
-
-
-def step(net: nn.Module, optimizer: torch.optim.Optimizer, topology: CHTs, number: int) -> None:
-    generator = torch.Generator().manual_seed(number)
-    x, y = torch.randn(8, 1, 4, 4, generator=generator), torch.randint(0, 3, (8,), generator=generator)
-    nn.functional.cross_entropy(net(x), y).backward()
-    optimizer.step(), topology.step(), optimizer.zero_grad()
 
 
 @pytest.mark.parametrize("density", [0.07, 0.2, 0.5, 1.0])
@@ -213,28 +201,12 @@ def test_each_layer_keeps_its_number_of_weights(density: float, options: dict[st
             assert not value[mask & ~before[name]].any()  # what has just grown is zero, and its moments are
             assert not state["exp_avg"][~(mask & before[name])].any()
     assert any(not torch.equal(first[name], mask) for name, mask in masks.masks(net).items()) == (density < 1)
-    values = [layer.weight.detach().clone() for layer in masks.layers(net).values()]
-    masks.bake(net)
-    assert all(torch.equal(a, b.weight) for a, b in zip(values, masks.layers(net).values(), strict=True))
+    assert bakes_to_what_it_computes(net)
 
 
 @pytest.mark.parametrize("stop", [1, 20, 33])
 def test_resumption_is_bit_for_bit_even_with_fresh_randomness(stop: int) -> None:
-    net, optimizer, topology = started(0.2, rng=None)
-    for number in range(stop):
-        step(net, optimizer, topology, number)
-    saved = copy.deepcopy((net.state_dict(), optimizer.state_dict(), topology.state_dict()))
-    other = started(0.2, rng=None)
-    for part, state in zip(other, saved, strict=True):
-        part.load_state_dict(state)
-    again = copy.deepcopy((net, optimizer, topology))
-    for number in range(stop, 60):
-        step(net, optimizer, topology, number)
-        step(*other, number)
-        step(*again, number)
-    for name, value in net.state_dict().items():
-        assert torch.equal(value, other[0].state_dict()[name])
-        assert torch.equal(value, again[0].state_dict()[name])
+    assert resumes(lambda: started(0.2, rng=None), stop, 60)
 
 
 def test_no_gradient_of_absent_weights_is_ever_asked_for() -> None:

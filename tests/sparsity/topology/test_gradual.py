@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from small_training import drawn, kept
 from torch import nn
 
 from sparsefire import masks
@@ -11,20 +12,12 @@ from sparsefire.sparsity import sparsify
 
 
 def started(density: float = 0.1, steps: int = 100, layout: str | None = None, **options: int) -> tuple:
-    net = nn.Sequential(nn.Linear(10, 8, bias=False), nn.Linear(8, 5, bias=False))
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in net.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=generator))
+    net = drawn(nn.Sequential(nn.Linear(10, 8, bias=False), nn.Linear(8, 5, bias=False)))
     optimizer = torch.optim.SGD(net.parameters(), lr=0.0)
     topology = sparsify(net, density, "gmp", layout, optimizer=optimizer, steps=steps)
     for name, value in options.items():
         setattr(topology, name, value)
     return net, topology
-
-
-def kept(net: nn.Module) -> int:
-    return sum(int(mask.sum()) for mask in masks.masks(net).values())
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from small_training import drawn, kept
 from torch import nn
 
 from sparsefire import masks
@@ -15,12 +16,7 @@ Optimizer = torch.optim.Optimizer
 
 
 def network() -> nn.Sequential:
-    net = nn.Sequential(nn.Linear(10, 8), nn.Tanh(), nn.Linear(8, 5))
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in net.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=generator))
-    return net
+    return drawn(nn.Sequential(nn.Linear(10, 8), nn.Tanh(), nn.Linear(8, 5)))
 
 
 def halving(optimizer: Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
@@ -40,10 +36,6 @@ def gradients(net: nn.Module, number: int) -> None:
     x, y = torch.randn(16, 10, generator=generator), torch.randint(0, 5, (16,), generator=generator)
     net.zero_grad()
     nn.functional.cross_entropy(net(x), y).backward()
-
-
-def kept(net: nn.Module) -> int:
-    return sum(int(mask.sum()) for mask in masks.masks(net).values())
 
 
 @pytest.mark.parametrize(

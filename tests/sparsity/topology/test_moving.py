@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from small_training import network
 from torch import Tensor, nn
 
 from sparsefire import masks
@@ -84,20 +85,8 @@ def test_masks_rest_after_the_end() -> None:
     assert torch.equal(masks.masks(net)[""], before)
 
 
-def net_and_twin() -> tuple[nn.Sequential, nn.Sequential]:
-    twins = []
-    for _ in range(2):
-        net = nn.Sequential(nn.Conv2d(1, 3, 3), nn.Tanh(), nn.Flatten(), nn.Linear(12, 6), nn.ReLU(), nn.Linear(6, 3))
-        generator = torch.Generator().manual_seed(0)
-        with torch.no_grad():
-            for parameter in net.parameters():
-                parameter.copy_(torch.randn(parameter.shape, generator=generator))
-        twins.append(net)
-    return twins[0], twins[1]
-
-
 def test_dense_gradients_come_only_when_asked_for_and_equal_autograd_of_the_dense_twin() -> None:
-    net, twin = net_and_twin()
+    net, twin = network(), network()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
     topology = sparsify(net, 0.3, "rigl", optimizer=optimizer, steps=40, rng=0)
     topology.every = 5
@@ -126,7 +115,7 @@ def test_dense_gradients_come_only_when_asked_for_and_equal_autograd_of_the_dens
 
 
 def test_each_layer_keeps_its_number_of_weights() -> None:
-    net, _ = net_and_twin()
+    net = network()
     optimizer = torch.optim.Adam(net.parameters(), lr=0.05)
     topology = sparsify(net, 0.3, "rigl", optimizer=optimizer, steps=40, rng=0)
     before = {name: mask.clone() for name, mask in masks.masks(net).items()}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import pytest
 import torch
+from small_training import SIZE, bakes_to_what_it_computes, kept, network, resumes, step
 from torch import nn
 
 from sparsefire import masks
@@ -20,45 +20,22 @@ ONE_SHOT = Recipe("one-shot", "one-shot pruning", "arXiv:1506.02626", topology=O
 STEPS = 12
 
 
-def network() -> nn.Sequential:
-    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Tanh(), nn.Flatten(), nn.Linear(16, 12), nn.ReLU(), nn.Linear(12, 3))
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in net.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=generator) / 3)
-    return net
-
-
-def step(net: nn.Module, optimizer: torch.optim.Optimizer, number: int, topology: Any = None) -> None:
-    generator = torch.Generator().manual_seed(number)
-    x, y = torch.randn(8, 1, 4, 4, generator=generator), torch.randint(0, 3, (8,), generator=generator)
-    nn.functional.cross_entropy(net(x), y).backward()
-    optimizer.step()
-    if topology is not None:
-        topology.step()
-    optimizer.zero_grad()
-
-
 def started(density: float = 0.2, recipe: Recipe = ONE_SHOT, **options: Any) -> tuple:
     net = network()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-3)
     return net, optimizer, sparsify(net, density, recipe, optimizer=optimizer, steps=STEPS, rng=0, **options)
 
 
-def kept(net: nn.Module) -> int:
-    return sum(int(mask.sum()) for mask in masks.masks(net).values())
-
-
 def test_it_is_training_pruning_and_training_by_hand() -> None:
     net, optimizer, topology = started()
     for number in range(STEPS):
-        step(net, optimizer, number, topology)
+        step(net, optimizer, topology, number)
 
     twin = network()
     plain = torch.optim.SGD(twin.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-3)
     layers = list(masks.layers(twin).values())
     for number in range(6):
-        step(twin, plain, number)
+        step(twin, plain, None, number)
     flat = torch.cat([layer.weight.detach().abs().flatten() for layer in layers])
     least = flat.sort(descending=True).values[round(0.2 * len(flat)) - 1]
     stays = [layer.weight.detach().abs() >= least for layer in layers]
@@ -70,7 +47,7 @@ def test_it_is_training_pruning_and_training_by_hand() -> None:
 
     cut()
     for number in range(6, STEPS):
-        step(twin, plain, number)
+        step(twin, plain, None, number)
         cut()
     for mine, other in zip(masks.layers(net).values(), layers, strict=True):
         assert torch.equal(mine.weight, other.weight)
@@ -83,12 +60,10 @@ def test_the_count_is_exact_from_the_pruning_on(density: float, layout: str) -> 
     net, optimizer, topology = started(density, layout=layout)
     counts = []
     for number in range(STEPS):
-        step(net, optimizer, number, topology)
+        step(net, optimizer, topology, number)
         counts.append(kept(net))
-    assert counts == [264] * 5 + [round(density * 264)] * 7
-    values = [layer.weight.detach().clone() for layer in masks.layers(net).values()]
-    masks.bake(net)
-    assert all(torch.equal(a, b.weight) for a, b in zip(values, masks.layers(net).values(), strict=True))
+    assert counts == [SIZE] * 5 + [round(density * SIZE)] * 7
+    assert bakes_to_what_it_computes(net)
 
 
 @pytest.mark.parametrize(("at", "steps", "expected"), [(0.5, 1, 1), (0.01, 10, 1), (0.25, 100, 25), (1.0, 7, 7)])
@@ -111,32 +86,9 @@ def test_patterns(pattern: str) -> None:
     assert masks.masks(net)["0"].sum(1).unique().tolist() == ([0, 8] if pattern == "neurons" else [4])
 
 
-def test_a_copy_made_before_the_pruning_goes_on_alike() -> None:
-    net, optimizer, topology = started()
-    for number in range(3):
-        step(net, optimizer, number, topology)
-    again = copy.deepcopy((net, optimizer, topology))
-    for number in range(3, STEPS):
-        step(net, optimizer, number, topology)
-        step(*again[:2], number, again[2])
-    for name, value in net.state_dict().items():
-        assert torch.equal(value, again[0].state_dict()[name])
-
-
 @pytest.mark.parametrize("stop", [3, 6, 9])
 def test_resumption_is_bit_for_bit(stop: int) -> None:
-    net, optimizer, topology = started()
-    for number in range(stop):
-        step(net, optimizer, number, topology)
-    saved = copy.deepcopy((net.state_dict(), optimizer.state_dict(), topology.state_dict()))
-    other = started()
-    for part, state in zip(other, saved, strict=True):
-        part.load_state_dict(state)
-    for number in range(stop, STEPS):
-        step(net, optimizer, number, topology)
-        step(*other[:2], number, other[2])
-    for name, value in net.state_dict().items():
-        assert torch.equal(value, other[0].state_dict()[name])
+    assert resumes(started, stop, STEPS)
 
 
 @pytest.mark.parametrize("at", [0.0, -1, 1.5])

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from typing import Any
 
 import pytest
 import torch
+from small_training import SIZE, bakes_to_what_it_computes, kept, network, resumes, step
 from torch import Tensor, nn
 
 from sparsefire import masks
 from sparsefire.errors import UserError
 from sparsefire.sparsity import sparsify
+from sparsefire.sparsity.patterns import multiples
 from sparsefire.sparsity.recipes import Recipe
 from sparsefire.sparsity.setting import Setting
 from sparsefire.sparsity.topology.srigl import SRigL
@@ -105,8 +106,10 @@ def test_the_last_layer_keeps_all_its_units() -> None:
     assert masks.masks(net)[""].sum(1).tolist() == [2] * 4
 
 
-def slow_move(weight: Tensor, mask: Tensor, gradient: Tensor, share: float, gamma: float, start: int) -> Tensor:
-    """One move of one layer that is not the last, in loops over sorted lists."""
+def slow_move(
+    weight: Tensor, mask: Tensor, gradient: Tensor, share: float, gamma: float, start: int, fan_in_of: Any
+) -> Tensor:
+    """One move of one layer that is not the last, in loops over sorted lists; the fan-in is that of so many units."""
     units, inputs = weight.shape
     cells = [(u, i) for u in range(units) for i in range(inputs)]
     moved = round(share * start)
@@ -119,8 +122,7 @@ def slow_move(weight: Tensor, mask: Tensor, gradient: Tensor, share: float, gamm
     least = math.ceil(start / inputs)
     if len(live) < least:
         live = sorted(range(units), key=lambda u: -number[u])[:least]
-    below = start // len(live)
-    fan_in = min((below, below + 1), key=lambda f: abs(f * len(live) - start))
+    fan_in = fan_in_of(len(live))
     left = [c for c in present if c[0] in live][: start - moved]
     new = torch.zeros_like(mask)
     for u in live:
@@ -140,26 +142,20 @@ def test_moves_equal_those_in_plain_loops(rng: int, gamma: float) -> None:
     topology: Any = sparsify(net, 0.3, SRIGL, "uniform", optimizer=optimizer, steps=4, rng=rng)
     topology.gamma, topology.every, topology.last, topology.cosine = gamma, 1, 4, False
     start = topology.counts["0"]
+
+    def fan_in_of(live: int) -> int:
+        return multiples([start, topology.counts["1"]], [live, 2], [9, 11])[0]
+
     for _ in range(3):
         weight = torch.randn(11, 9, generator=generator) * torch.rand(11, 1, generator=generator) ** 3
         masks.write_weight_(net[0], weight)
         gradient = torch.randn(11, 9, generator=generator) * torch.rand(11, 1, generator=generator) ** 3
         mask = masks.masks(net)["0"].clone()
-        # The other layer stays as it is, so that only this one is rounded.
-        other = torch.zeros(2, 11)
         net[0].parametrizations.weight.original.grad = gradient
-        net[1].parametrizations.weight.original.grad = other
+        net[1].parametrizations.weight.original.grad = torch.zeros(2, 11)
         topology.step()
-        assert torch.equal(masks.masks(net)["0"], slow_move(weight, mask, gradient, 0.3, gamma, start))
-
-
-def network() -> nn.Sequential:
-    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Tanh(), nn.Flatten(), nn.Linear(16, 12), nn.ReLU(), nn.Linear(12, 3))
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in net.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=generator) / 3)
-    return net
+        moved = slow_move(weight, mask, gradient, 0.3, gamma, start, fan_in_of)
+        assert torch.equal(masks.masks(net)["0"], moved)
 
 
 def started(density: float, steps: int = 60, **options: Any) -> tuple:
@@ -169,19 +165,12 @@ def started(density: float, steps: int = 60, **options: Any) -> tuple:
     return net, optimizer, sparsify(net, density, recipe, optimizer=optimizer, steps=steps, rng=0)
 
 
-def step(net: nn.Module, optimizer: torch.optim.Optimizer, topology: SRigL, number: int) -> None:
-    generator = torch.Generator().manual_seed(number)
-    x, y = torch.randn(8, 1, 4, 4, generator=generator), torch.randint(0, 3, (8,), generator=generator)
-    nn.functional.cross_entropy(net(x), y).backward()
-    optimizer.step(), topology.step(), optimizer.zero_grad()
-
-
 @pytest.mark.parametrize("density", [0.08, 0.2, 0.5, 1.0])
 @pytest.mark.parametrize("gamma", [0.0, 0.3, 0.9])
 def test_live_units_have_the_same_fan_in_and_the_number_of_weights_stays(density: float, gamma: float) -> None:
     net, optimizer, topology = started(density, gamma=gamma)
     total = sum(topology.counts.values())
-    assert abs(total - density * 264) <= 6  # half of the widest layer
+    assert abs(total - density * SIZE) <= 1.5  # half of the smallest layer
     first = {name: mask.clone() for name, mask in masks.masks(net).items()}
     for number in range(60):
         step(net, optimizer, topology, number)
@@ -191,13 +180,11 @@ def test_live_units_have_the_same_fan_in_and_the_number_of_weights_stays(density
             live[name] = int((fan_in > 0).sum())
             assert len(fan_in[fan_in > 0].unique()) == 1
             assert not bool(masks.layers(net)[name].weight[~mask].any())
-        assert abs(sum(int(mask.sum()) for mask in masks.masks(net).values()) - total) <= max(live.values()) / 2
+        assert abs(kept(net) - total) <= max(live.values()) / 2
         assert live["5"] == 3
         assert gamma > 0 or live == {"0": 4, "3": 12, "5": 3}
     assert any(not torch.equal(first[name], mask) for name, mask in masks.masks(net).items()) == (density < 1)
-    values = [layer.weight.detach().clone() for layer in masks.layers(net).values()]
-    masks.bake(net)
-    assert all(torch.equal(a, b.weight) for a, b in zip(values, masks.layers(net).values(), strict=True))
+    assert bakes_to_what_it_computes(net)
 
 
 def test_many_units_die_when_much_must_be_salient() -> None:
@@ -209,21 +196,7 @@ def test_many_units_die_when_much_must_be_salient() -> None:
 
 @pytest.mark.parametrize("stop", [1, 20, 33])
 def test_resumption_is_bit_for_bit(stop: int) -> None:
-    net, optimizer, topology = started(0.2)
-    for number in range(stop):
-        step(net, optimizer, topology, number)
-    saved = copy.deepcopy((net.state_dict(), optimizer.state_dict(), topology.state_dict()))
-    other = started(0.2)
-    for part, state in zip(other, saved, strict=True):
-        part.load_state_dict(state)
-    again = copy.deepcopy((net, optimizer, topology))
-    for number in range(stop, 60):
-        step(net, optimizer, topology, number)
-        step(*other, number)
-        step(*again, number)
-    for name, value in net.state_dict().items():
-        assert torch.equal(value, other[0].state_dict()[name])
-        assert torch.equal(value, again[0].state_dict()[name])
+    assert resumes(lambda: started(0.2), stop, 60)
 
 
 def test_bad_input() -> None:

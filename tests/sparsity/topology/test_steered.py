@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from small_training import drawn
 from torch import nn
 
 from sparsefire import masks
@@ -34,12 +35,8 @@ SHAPES, SIZE = [(5, 2, 3), (7, 30), (3, 7)], 261
 
 
 def network(start: int = 3) -> nn.Sequential:
-    net = nn.Sequential(nn.Conv1d(2, 5, 3), nn.Tanh(), nn.Flatten(), nn.Linear(30, 7), nn.Tanh(), nn.Linear(7, 3))
-    generator = torch.Generator().manual_seed(start)
-    with torch.no_grad():
-        for parameter in net.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.4)
-    return net
+    layers = [nn.Conv1d(2, 5, 3), nn.Tanh(), nn.Flatten(), nn.Linear(30, 7), nn.Tanh(), nn.Linear(7, 3)]
+    return drawn(nn.Sequential(*layers), 0.4, start)
 
 
 def started(
@@ -141,6 +138,30 @@ def test_the_pull_equals_a_term_in_the_loss(name: str) -> None:
         torch.testing.assert_close(one, two, rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.parametrize("unscaled", [False, True])
+@pytest.mark.parametrize("name", ["spred", "deep", "l0"])
+def test_the_pull_has_the_scale_of_the_gradients(name: str, unscaled: bool) -> None:
+    """A fused optimizer under GradScaler divides within its step, unless the caller has done so before."""
+    found = []
+    for scale in (None, 2.0**10):
+        net = network()
+        optimizer = torch.optim.AdamW(net.parameters(), lr=0.01, fused=True)
+        topology = sparsify(net, 0.2, RECIPES[name], optimizer=optimizer, steps=40, rng=0)
+        scaler = torch.amp.GradScaler("cpu", init_scale=scale or 1.0, enabled=scale is not None)
+        generator = torch.Generator().manual_seed(0)
+        for _ in range(10):
+            x, y = torch.randn(8, 2, 8, generator=generator), torch.randint(0, 3, (8,), generator=generator)
+            scaler.scale(nn.functional.cross_entropy(net(x), y)).backward()
+            if unscaled:
+                scaler.unscale_(optimizer)
+            scaler.step(optimizer), scaler.update(), topology.step(), optimizer.zero_grad()
+        assert topology.strength > 0
+        found.append([topology.unit, *(parameter.detach().clone() for parameter in net.parameters())])
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-6)
+    for one, two in zip(found[0][1:], found[1][1:], strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-7)
+
+
 def test_the_controller_by_hand() -> None:
     _, _, topology = started("spred", steps=400)
     assert topology.every == 2
@@ -202,11 +223,8 @@ def test_the_penalty_goes_off_at_the_cut_or_stays(keep: bool) -> None:
 @pytest.mark.parametrize("name", ["spred", "pilot", "deep", "str", "continuous", "l0"])
 def test_the_density_is_led_along_the_schedule(name: str) -> None:
     """Before the cut about as many weights are alive as the schedule wants: within a factor of four."""
-    net = nn.Sequential(nn.Linear(20, 40), nn.ReLU(), nn.Linear(40, 5))
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in net.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.2)
+    net = drawn(nn.Sequential(nn.Linear(20, 40), nn.ReLU(), nn.Linear(40, 5)), 0.2)
+    generator = torch.Generator().manual_seed(1)
     optimizer = torch.optim.Adam(net.parameters(), lr=3e-3)
     topology = sparsify(net, 0.2, RECIPES[name], optimizer=optimizer, steps=800, rng=0)
     x = torch.randn(400, 20, generator=generator)
@@ -259,11 +277,8 @@ def test_top_k_passes_the_gradient_of_the_sparse_network_to_all_weights() -> Non
 
 
 def test_gates_on_inputs_take_whole_columns() -> None:
-    net = nn.Sequential(nn.Linear(30, 20), nn.ReLU(), nn.Linear(20, 3))
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in net.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.2)
+    net = drawn(nn.Sequential(nn.Linear(30, 20), nn.ReLU(), nn.Linear(20, 3)), 0.2)
+    generator = torch.Generator().manual_seed(1)
     optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
     topology = sparsify(net, 0.04, RECIPES["gates"], optimizer=optimizer, steps=600, rng=0)
     x = torch.randn(400, 30, generator=generator)

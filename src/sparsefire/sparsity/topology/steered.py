@@ -85,8 +85,9 @@ class Steered(Led):
     """Steer the strength of a penalty.
 
     The gradient of strength · penalty is added to the gradients before each step of the optimizer, which equals a term
-    in the loss, once per step: gradient accumulation and unscaled mixed precision are right; clipping by the caller
-    does not see it. With e = log(alive / wanted) the log strength moves by
+    in the loss, once per step: gradient accumulation is right, and so is mixed precision, also where a fused optimizer
+    divides by the scale of the gradients within its step; clipping by the caller does not see it. With
+    e = log(alive / wanted) the log strength moves by
 
         3 (e − e_before) + 0.004 e,    at most 1/4 at a time,
 
@@ -152,10 +153,11 @@ class Steered(Led):
         super().load_state_dict(state)
         self.unit, self.level, self.error = (float(state[key]) for key in ("unit", "level", "error"))
 
-    def _before_step(self, *_: Any) -> None:
+    def _before_step(self, optimizer: Any, *_: Any) -> None:
+        scale = _scale_of(optimizer)
         if not self.unit:
-            self.unit = self._balance()
-        strength = self.strength
+            self.unit = self._balance() / scale
+        strength = self.strength * scale
         if strength:
             for _name, part, layer in self._pulled():
                 part.pull_(masks.own_parameter(layer), strength)
@@ -233,6 +235,7 @@ class TopK(Topology):
     """
 
     needs = frozenset({"optimizer"})
+    bounded = False
 
     def __init__(self, setting: Setting, every: int = 1) -> None:
         super().__init__(setting)
@@ -253,3 +256,9 @@ class TopK(Topology):
             for part, mask in zip(self.parts, chosen, strict=True):
                 part.write_(mask)
             masks.zero_masked_(self.net, self.setting.optimizer)
+
+
+def _scale_of(optimizer: Any) -> float:
+    """Return what the gradients are still multiplied by: GradScaler leaves it to a fused optimizer to divide."""
+    scale = getattr(optimizer, "grad_scale", None)
+    return 1.0 if scale is None else float(scale)

@@ -9,8 +9,9 @@ from torch import nn
 from sparsefire import masks
 from sparsefire.errors import UserError
 from sparsefire.sparsity.methods import sparsify
-from sparsefire.sparsity.recipes import Recipe, recipe
+from sparsefire.sparsity.recipes import Recipe
 from sparsefire.sparsity.topology.base import Topology
+from sparsefire.sparsity.trainers.callback import check_processes, made_late
 
 
 class Hooks:
@@ -60,13 +61,7 @@ class Hooks:
             raise UserError(
                 "one optimizer trains a sparse network.", came=f"{len(trainer.optimizers)} optimizers", expected="one"
             )
-        chosen = recipe(self.method)
-        if trainer.world_size > 1 and chosen.parameterisation is not None:
-            raise UserError(
-                f"method {chosen.name!r} adds parameters, and the processes have been joined without them.",
-                came=f"{trainer.world_size} processes",
-                expected="one process, or a method that keeps the parameters as they are",
-            )
+        check_processes(self.method, trainer.world_size)
         scheduler = next((config.scheduler for config in trainer.lr_scheduler_configs), None)
         steps = trainer.estimated_stepping_batches
         net = module if self.part is None else module.get_submodule(self.part)
@@ -88,8 +83,8 @@ class Hooks:
 
     def on_fit_end(self, trainer: Any, module: nn.Module) -> None:
         """Make the module plain if that was asked for."""
-        if self.bake:
-            masks.bake(module)
+        if self.bake and self.topology is not None:
+            masks.bake(module, self.topology.setting.optimizer, self.topology.setting.scheduler)
 
     def on_save_checkpoint(self, trainer: Any, module: nn.Module, checkpoint: dict[str, Any]) -> None:
         """Write effective weights in place of what the masked network is made of."""
@@ -128,16 +123,4 @@ def masked_state(net: nn.Module) -> dict[str, Any]:
 
 def __getattr__(name: str) -> Any:
     """Make ``SparsityCallback`` when it is first asked for: Lightning is imported no earlier."""
-    if name != "SparsityCallback":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        from lightning.pytorch import Callback
-    except ImportError as error:
-        raise UserError(
-            "this callback works inside Lightning, which is not installed.",
-            expected="the extra 'lightning'",
-            attempt="pip install 'sparsefire[lightning]'",
-        ) from error
-    made = type(name, (Hooks, Callback), {"__doc__": Hooks.__doc__, "__module__": __name__})
-    globals()[name] = made
-    return made
+    return made_late(name, globals(), "lightning.pytorch.Callback", "Lightning", "lightning")

@@ -14,6 +14,7 @@ from sparsefire.errors import UserError
 from sparsefire.sparsity.methods import sparsify
 from sparsefire.sparsity.recipes import Recipe, recipe
 from sparsefire.sparsity.topology.base import Topology
+from sparsefire.sparsity.trainers.callback import check_processes, made_late
 
 FILE = "sparsity.pt"
 _OPTIMIZER = "optimizer.pt"
@@ -62,13 +63,7 @@ class Hooks:
         self, args: Any, state: Any, control: Any, *, model: nn.Module, optimizer: Any, lr_scheduler: Any, **_: Any
     ) -> None:
         """Mask the model, and go on from a checkpoint if the trainer does."""
-        chosen = recipe(self.method)
-        if args.world_size > 1 and chosen.parameterisation is not None:
-            raise UserError(
-                f"method {chosen.name!r} adds parameters, and the processes have been joined without them.",
-                came=f"{args.world_size} processes",
-                expected="one process, or a method that keeps the parameters as they are",
-            )
+        chosen = check_processes(self.method, args.world_size)
         if args.load_best_model_at_end and chosen.topology is not None:
             raise UserError(
                 "the best model may have other masks than the last one.",
@@ -117,8 +112,8 @@ class Hooks:
 
     def on_train_end(self, args: Any, state: Any, control: Any, *, model: nn.Module, **_: Any) -> None:
         """Make the model plain if that was asked for."""
-        if self.bake:
-            masks.bake(model)
+        if self.bake and self.topology is not None:
+            masks.bake(model, self.topology.setting.optimizer, self.topology.setting.scheduler)
         self.topology = None
 
     @property
@@ -151,16 +146,4 @@ def _bare(wrapped: Any) -> Any:
 
 def __getattr__(name: str) -> Any:
     """Make ``SparsityCallback`` when it is first asked for: transformers is imported no earlier."""
-    if name != "SparsityCallback":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        from transformers import TrainerCallback
-    except ImportError as error:
-        raise UserError(
-            "this callback works inside the Trainer of transformers, which is not installed.",
-            expected="the extra 'transformers'",
-            attempt="pip install 'sparsefire[transformers]'",
-        ) from error
-    made = type(name, (Hooks, TrainerCallback), {"__doc__": Hooks.__doc__, "__module__": __name__})
-    globals()[name] = made
-    return made
+    return made_late(name, globals(), "transformers.TrainerCallback", "the Trainer of transformers", "transformers")
