@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import pandas as pd
-from torch import nn
+from torch import Tensor, nn
 
 from sparsefire import masks, randomness
 from sparsefire.errors import UserError
+from sparsefire.sparsity import given
 from sparsefire.sparsity.amounts import amounts
+from sparsefire.sparsity.given import Given
 from sparsefire.sparsity.parameterisation import attach
 from sparsefire.sparsity.patterns import PATTERNS, check_pattern
 from sparsefire.sparsity.prune import first_masks, full_masks
 from sparsefire.sparsity.recipes import METHODS, Recipe, recipe
+from sparsefire.sparsity.scores import SCORES
 from sparsefire.sparsity.setting import (
     Loss,
     Optimizer,
     Scheduler,
     Setting,
     check_data,
+    check_joined,
+    check_loss,
     check_network,
     check_optimizer,
     check_scheduler,
@@ -37,7 +42,7 @@ def sparsify(
     net: nn.Module,
     density: float,
     method: str | Recipe = "static",
-    layout: str | None = None,
+    layout: str | Given | None = None,
     optimizer: Optimizer | None = None,
     scheduler: Scheduler | None = None,
     steps: int | None = None,
@@ -58,14 +63,18 @@ def sparsify(
         method: a name in :func:`list_methods`, several joined by ``+`` (``"rigl+sign-in"``), or a :class:`Recipe`.
         layout: how the density is shared out over layers: ``"erk"``, ``"er"``, ``"balanced"``, ``"uniform"``,
             ``"pyramidal"``, ``"critical"`` (``"critical-signs"`` for weights of one magnitude), or ``"global"`` for
-            methods that rank weights; None takes the method's own.
+            methods that rank weights; None takes the method's own. Or the wiring itself: layer name → a Wiring of its
+            inputs to its outputs, or a matrix [outputs, inputs] of relative chances. Then no weight exists outside,
+            random masks are drawn by the chances, and every layer keeps the same share of what it may have, which is
+            all of it where the density is that of the wiring; methods that rank weights do so over all layers.
         optimizer: made from ``net.parameters()`` before this call; methods that move masks or factor weights need it.
             Masked weights and their moments are then zero after each of its steps.
         scheduler: of this optimizer; for methods that rewind the learning rate, and for those that add parameters
             where there is one (these follow the rate of their weights).
         steps: number of optimizer steps of the whole training, for methods with a schedule.
-        data: inputs and targets of one batch, for scores that look at data (``snip``).
-        loss: ``loss(output, target)``, a scalar tensor, for the same.
+        data: inputs and targets of one batch, for scores that look at data; the targets may be None where no loss is
+            asked for (``wanda``, ``obc``).
+        loss: ``loss(output, target)``, a scalar tensor, for scores that look at gradients (``snip``, ``taylor``).
         layers: names of the layers to mask; None takes all linear layers, convolutions and attention projections.
             Embeddings and transposed convolutions stay dense unless named; see :func:`sparsefire.masks.maskable`.
         pattern: which sets of weights may stay: ``"2:4"`` and other n:m (along the inputs), ``"fan-in"`` (as many for
@@ -90,7 +99,12 @@ def sparsify(
     if pattern is not None:
         chosen = replace(chosen, pattern=pattern)
     named = None if layers is None else tuple(masks.maskable(net, layers))
+    chances = None
+    if isinstance(layout, Mapping):
+        chances, layout = check_given(net, density, chosen, layout, named), None
     layout = check_sparse(net, density, chosen, layout, steps, layers=named)
+    if chosen.parameterisation is not None:
+        check_joined(net, chosen.name)
     if "optimizer" in chosen.needs or optimizer is not None:
         check_optimizer(net, optimizer, chosen.name, named)
     if "steps" in chosen.needs:
@@ -98,7 +112,9 @@ def sparsify(
     if "scheduler" in chosen.needs or scheduler is not None:
         check_scheduler(scheduler, optimizer, chosen.name)
     if "data" in chosen.needs:
-        data = check_data(data, loss, chosen.name)
+        data = check_data(data, chosen.name)
+    if "loss" in chosen.needs:
+        check_loss(loss, chosen.name)
     kept = chosen.pattern or PATTERNS[0]
     rng = randomness.entropy(rng)
     setting = Setting(
@@ -115,12 +131,13 @@ def sparsify(
         data,
         loss,
         named,
+        chances,
     )
     with undone_on_error(setting):
         for step in chosen.optimizer_steps:
             step.check(setting)
         dense, start = chosen.moves.dense, chosen.moves.start(density, **chosen.options)
-        drawn = full_masks(masks.maskable(net, named)) if dense else first_masks(setting, start)
+        drawn = full_masks(masks.maskable(net, named), chances) if dense else first_masks(setting, start)
         attach(setting, drawn, chosen.parameterisation)
         topology = chosen.moves(setting, **chosen.options)
         controls: list[Callable[[Setting], Control]] = list(chosen.optimizer_steps)
@@ -175,6 +192,33 @@ def check_sparse(
     )
     chosen.moves.check(plain, **chosen.options)
     return layout
+
+
+def check_given(
+    net: nn.Module, density: float, method: str | Recipe, layout: Given, layers: Iterable[str] | None = None
+) -> dict[str, Tensor]:
+    """Return the chances of a layout that is given, or raise where a method could not keep to it.
+
+    >>> list(check_given(nn.Linear(20, 10), 0.1, "gmp", {"": [[1] * 20] * 10}))
+    ['']
+    """
+    chosen = recipe(method)
+    why = ""
+    if SCORES[chosen.own_score].chance and chosen.own_score != "random":
+        why = "draws places of its own"
+    elif not chosen.moves.bounded:
+        why = "may put weights elsewhere"
+    elif chosen.pattern not in (None, PATTERNS[0]):
+        why = f"keeps to the pattern {chosen.pattern}"
+    if why:
+        raise UserError(
+            f"method {chosen.name!r} {why}, so it cannot keep to a layout that is given.",
+            came="a mapping as layout=",
+            expected="the name of a layout, or another method, such as 'static', 'gmp' or 'rigl'",
+        )
+    chances = given.read(layout, check_network(net, layers))
+    given.counts(chances, density)
+    return chances
 
 
 def list_methods() -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from sparsefire import masks, randomness
 from sparsefire.propagation.critical import critical_masks
+from sparsefire.sparsity import given
 from sparsefire.sparsity.amounts import CRITICAL, amounts
 from sparsefire.sparsity.patterns import choose
 from sparsefire.sparsity.scores import SCORES
@@ -65,9 +66,9 @@ def first_masks(setting: Setting, density: float) -> dict[str, Tensor]:
     """
     found = masks.maskable(setting.net, setting.layers)
     if setting.score == "random" and setting.pattern == "unstructured":
-        return random_masks(found, density, setting.layout, setting.rng)
-    for module in found.values():
-        masks.attach_(module, torch.ones_like(module.weight, dtype=torch.bool))  # type: ignore[arg-type]
+        return random_masks(found, density, setting.layout, setting.rng, setting.chances)
+    for module, mask in zip(found.values(), full_masks(found, setting.chances).values(), strict=True):
+        masks.attach_(module, mask)
     before = {name: module.weight.detach().clone() for name, module in found.items()}  # type: ignore[operator]
     prune_in_rounds(setting, density)
     kept = {name: mask.clone() for name, mask in masks.masks(setting.net).items()}
@@ -77,12 +78,20 @@ def first_masks(setting: Setting, density: float) -> dict[str, Tensor]:
     return kept
 
 
-def random_masks(found: dict[str, nn.Module], density: float, layout: str, rng: Any) -> dict[str, Tensor]:
-    """Draw a random mask for each layer with the exact counts of the layout.
+def random_masks(
+    found: dict[str, nn.Module], density: float, layout: str, rng: Any, chances: Mapping[str, Tensor] | None = None
+) -> dict[str, Tensor]:
+    """Draw a random mask for each layer with the exact counts of the layout, or by chances that are given instead.
 
     Uniformly random, but for the critical layout, whose masks are even: all units of a layer have the same fan-in, and
     its inputs the same fan-out, give or take one.
     """
+    if chances is not None:
+        generator = randomness.stream(rng, "random masks")
+        return {
+            name: given.draw(chances[name], count, generator).to(masks.own_parameter(module).device)
+            for (name, module), count in zip(found.items(), given.counts(chances, density), strict=True)
+        }
     shapes: Sequence[tuple[int, ...]] = [tuple(module.weight.shape) for module in found.values()]  # type: ignore[arg-type]
     if layout in CRITICAL:
         even = critical_masks(dict(zip(found, shapes, strict=True)), density, rng=rng, weights=CRITICAL[layout])
@@ -97,8 +106,10 @@ def random_masks(found: dict[str, nn.Module], density: float, layout: str, rng: 
     return drawn
 
 
-def full_masks(found: dict[str, nn.Module]) -> dict[str, Tensor]:
-    """Return masks that keep everything: where dense-to-sparse methods begin."""
+def full_masks(found: dict[str, nn.Module], chances: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+    """Return masks that keep everything, or all that may exist: where dense-to-sparse methods begin."""
+    if chances is not None:
+        return given.allowed(chances, found)
     return {
         name: torch.ones_like(module.weight, dtype=torch.bool)  # type: ignore[arg-type]
         for name, module in found.items()

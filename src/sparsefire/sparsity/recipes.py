@@ -76,7 +76,7 @@ class Recipe:
     @property
     def ranks(self) -> bool:
         """Say whether weights are ranked by more than chance, so that layers may be ranked together."""
-        return self.moves.dense or self.score not in (None, "random")
+        return self.moves.dense or not SCORES[self.score or "random"].chance
 
     @property
     def own_layout(self) -> str:
@@ -101,8 +101,7 @@ class Recipe:
         found = set(self.moves.needs)
         if self.parameterisation is not None:
             found |= {"optimizer"} | self.parameterisation.needs
-        if SCORES[self.own_score].data:
-            found.add("data")
+        found |= SCORES[self.own_score].needs
         for step in self.optimizer_steps:
             found |= {"optimizer"} | step.needs
         return frozenset(found)
@@ -114,6 +113,7 @@ METHODS: dict[str, Recipe] = {
     one.name: one
     for one in (
         Recipe("static", "random mask", "arXiv:2210.02412", BEFORE),
+        Recipe("fields", "receptive fields", "this package", BEFORE, score="fields"),
         Recipe("snip", "SNIP", "arXiv:1810.02340", BEFORE, score="snip"),
         Recipe("grasp", "GraSP", "arXiv:2002.07376", BEFORE, score="grasp"),
         Recipe("synflow", "SynFlow", "arXiv:2006.05467", BEFORE, score="synflow"),

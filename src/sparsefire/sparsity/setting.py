@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,8 +32,10 @@ class Setting:
         optimizer, scheduler, steps: of the training; None where the method does without.
         rng: see :func:`sparsefire.randomness.entropy`.
         data: inputs and targets of one batch, for scores that look at data.
-        loss: ``loss(output, target)``, a scalar.
+        loss: ``loss(output, target)``, a scalar, for scores that look at gradients.
         layers: names of those to mask, or None; see :func:`sparsefire.masks.maskable`.
+        chances: relative chance of each weight by layer, 0 where it may not exist, where a layout was given so; see
+            :mod:`sparsefire.sparsity.given`.
     """
 
     net: nn.Module
@@ -49,6 +51,7 @@ class Setting:
     data: tuple[Any, Any] | None = None
     loss: Loss | None = None
     layers: tuple[str, ...] | None = None
+    chances: Mapping[str, Tensor] | None = None
 
 
 def check_between(options: dict[str, Any], name: str, low: float, high: float) -> None:
@@ -115,6 +118,16 @@ def check_inputs(setting: Setting) -> None:
             )
 
 
+def check_joined(net: nn.Module, method: str) -> None:
+    """Raise when parameters would be added to a network whose gradients are averaged already, without them."""
+    if any(isinstance(module, nn.parallel.DistributedDataParallel) for module in net.modules()):
+        raise UserError(
+            f"method {method!r} adds parameters, whose gradients DistributedDataParallel would not average.",
+            came="a network that is wrapped already",
+            expected="the network itself: sparsify first, then DistributedDataParallel",
+        )
+
+
 def check_optimizer(
     net: nn.Module, optimizer: Optimizer | None, method: str, names: Iterable[str] | None = None
 ) -> Optimizer:
@@ -155,14 +168,25 @@ def check_steps(steps: int | None, method: str) -> int:
     return int(steps)
 
 
-def check_data(data: Any, loss: Loss | None, method: str) -> tuple[Any, Any]:
-    """Return the batch, or raise when it or the loss is missing."""
-    if data is None or loss is None:
+def check_data(data: Any, method: str) -> tuple[Any, Any]:
+    """Return the batch, or raise when it is missing."""
+    if data is None:
         raise UserError(
-            f"method {method!r} looks at data: it needs one batch and the loss.",
-            came=f"data={'given' if data is not None else None}, loss={'given' if loss is not None else None}",
-            expected="sparsify(..., data=(x, y), loss=torch.nn.functional.cross_entropy)",
+            f"method {method!r} looks at data: it needs one batch.",
+            came="data=None",
+            expected="sparsify(..., data=(x, y)), inputs and targets",
         )
     if not isinstance(data, tuple | list) or len(data) != 2:
         raise UserError("data is one batch: inputs and targets.", came=type(data).__name__, expected="data=(x, y)")
     return data[0], data[1]
+
+
+def check_loss(loss: Loss | None, method: str) -> Loss:
+    """Return the loss, or raise when it is missing."""
+    if loss is None:
+        raise UserError(
+            f"method {method!r} looks at gradients: it needs the loss.",
+            came="loss=None",
+            expected="sparsify(..., data=(x, y), loss=torch.nn.functional.cross_entropy)",
+        )
+    return loss

@@ -19,7 +19,7 @@ from sparsefire.sparsity.setting import Setting
 from sparsefire.wiring.layouts import keep_count
 
 cross_entropy = nn.functional.cross_entropy
-LOOKING = [name for name, score in SCORES.items() if score.data]
+LOOKING = [name for name, score in SCORES.items() if "data" in score.needs]
 BY_GRADIENT = ["snip", "grasp", "taylor"]
 BY_INPUT = ["wanda", "obc"]
 
@@ -172,14 +172,33 @@ def test_a_frozen_layer_is_scored_by_its_inputs(name: str) -> None:
 @pytest.mark.parametrize("name", LOOKING)
 def test_bad_batches(name: str) -> None:
     x, y = batch()
-    with pytest.raises(UserError, match="needs one batch and the loss"):
+    with pytest.raises(UserError, match="needs one batch"):
         SCORES[name].of(setting(network(), data=None), 0)
     with pytest.raises(UserError, match="inputs and targets"):
         SCORES[name].of(setting(network(), data=x), 0)
     with pytest.raises(UserError, match=r"the inputs of the batch .* not finite"):
         SCORES[name].of(setting(network(), data=(x.log(), y)), 0)
+
+
+@pytest.mark.parametrize("name", BY_GRADIENT)
+def test_what_a_gradient_needs_is_asked_for(name: str) -> None:
+    assert SCORES[name].needs == {"data", "loss"}
     with pytest.raises(UserError, match=r"the targets of the batch .* not finite"):
-        SCORES[name].of(setting(network(), data=(x, torch.tensor([0.0, torch.inf]))), 0)
+        SCORES[name].of(setting(network(), data=(batch()[0], torch.tensor([0.0, torch.inf]))), 0)
+    with pytest.raises(UserError, match="needs the loss"):
+        SCORES[name].of(setting(network(), loss=None), 0)
+    with pytest.raises(UserError, match="needs the loss"):
+        sparsify(network(), 0.5, Recipe(name, name, "", BEFORE, score=name), data=batch())
+
+
+@pytest.mark.parametrize("name", [name for name in LOOKING if name not in BY_GRADIENT])
+def test_what_looks_at_inputs_asks_for_nothing_else(name: str) -> None:
+    assert SCORES[name].needs == {"data"}
+    expected = first_masks(setting(network(), score=name), 0.3)
+    net = network()
+    sparsify(net, 0.3, Recipe(name, name, "", BEFORE, score=name), data=(batch()[0], None), rng=0)
+    for key, mask in masks.masks(net).items():
+        assert torch.equal(mask, expected[key])
 
 
 @pytest.mark.parametrize("name", BY_GRADIENT)

@@ -11,10 +11,9 @@ from torch import Tensor
 
 from sparsefire import masks, randomness
 from sparsefire.masks import Masked
-from sparsefire.sparsity.setting import Optimizer, Setting
+from sparsefire.masks.groups import join_
+from sparsefire.sparsity.setting import Setting
 from sparsefire.sparsity.topology.base import Control
-
-_RATES = ("lr", "initial_lr", "max_lr", "min_lr")
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ def attach(setting: Setting, drawn: dict[str, Tensor], chosen: Parameterisation 
 
     New parameters join the options of their weight's group, without weight decay by default. Where a penalty of the
     method takes the place of decay, the weight moves to the new group, too: decoupled decay (AdamW) of two factors is
-    no ℓ1 penalty on their product.
+    no ℓ1 penalty on their product. :func:`sparsefire.bake` undoes it where it is given the optimizer.
     """
     added: list[tuple[Any, list[Any]]] = []
     for number, (name, module) in enumerate(masks.maskable(setting.net, setting.layers).items()):
@@ -67,39 +66,5 @@ def attach(setting: Setting, drawn: dict[str, Tensor], chosen: Parameterisation 
         for group in list(setting.optimizer.param_groups):  # one new group each: every group costs time in every step
             own = [(weight, fresh) for weight, fresh in added if any(p is weight for p in group["params"])]
             if own and (chosen.decay == "none" or any(fresh for _, fresh in own)):
-                _join(setting.optimizer, setting.scheduler, group, own, chosen)
-
-
-def _join(
-    optimizer: Optimizer,
-    scheduler: Any,
-    group: dict[str, Any],
-    added: list[tuple[Any, list[Any]]],
-    chosen: Parameterisation,
-) -> None:
-    """Add a group for what comes with the weights of one group."""
-    options = {key: value for key, value in group.items() if key != "params"}
-    if chosen.decay != "all" and "weight_decay" in options:
-        options["weight_decay"] = 0.0
-    for rate in _RATES:
-        if rate in options:
-            options[rate] = options[rate] * chosen.rate
-    fresh = [parameter for _, parameters in added for parameter in parameters]
-    if chosen.decay == "none":  # its rate is one: factors are equals
-        moved = {id(weight) for weight, _ in added}
-        group["params"] = [p for p in group["params"] if id(p) not in moved]
-        fresh = [parameter for weight, parameters in added for parameter in (weight, *parameters)]
-    optimizer.add_param_group({**options, "params": fresh})
-    if scheduler is not None:
-        _follow(scheduler, group, chosen.rate)
-
-
-def _follow(scheduler: Any, group: dict[str, Any], times: float) -> None:
-    """Extend what a scheduler keeps per group; a sequence of schedulers keeps it in each of its parts."""
-    for part in getattr(scheduler, "_schedulers", ()):
-        _follow(part, group, times)
-    position = next(i for i, g in enumerate(scheduler.optimizer.param_groups) if g is group)
-    for name in ("base_lrs", "max_lrs", "min_lrs", "lr_lambdas", "_last_lr"):
-        values = getattr(scheduler, name, None)
-        if isinstance(values, list) and position < len(values):
-            values.append(values[position] if name == "lr_lambdas" else values[position] * times)
+                move, decay = chosen.decay == "none", chosen.decay == "all"
+                join_(setting.optimizer, setting.scheduler, group, own, move=move, decay=decay, rate=chosen.rate)

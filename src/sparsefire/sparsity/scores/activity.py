@@ -22,7 +22,7 @@ def wanda(setting: Setting, key: Any) -> dict[str, Tensor]:
     activities have different units.
 
     Args:
-        setting: with data; the loss is asked for by name only and not used.
+        setting: with data; targets and loss are not looked at.
         key: unused.
 
     Raises:
@@ -30,8 +30,8 @@ def wanda(setting: Setting, key: Any) -> dict[str, Tensor]:
 
     >>> import torch
     >>> net = nn.Linear(2, 1, bias=False); _ = net.weight.data.copy_(torch.tensor([[1.0, -4.0]]))
-    >>> data = (torch.tensor([[3.0, 1.0], [4.0, 0.0]]), torch.zeros(2))
-    >>> wanda(Setting(net, data=data, loss=nn.MSELoss()), 0)[""].tolist()
+    >>> data = (torch.tensor([[3.0, 1.0], [4.0, 0.0]]), None)
+    >>> wanda(Setting(net, data=data), 0)[""].tolist()
     [[5.0, 4.0]]
     """
     total: dict[str, Tensor] = {}

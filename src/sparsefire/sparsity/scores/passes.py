@@ -13,7 +13,7 @@ from torch.nn.utils import parametrize
 
 from sparsefire import masks, randomness
 from sparsefire.errors import UserError
-from sparsefire.sparsity.setting import Setting, check_data
+from sparsefire.sparsity.setting import Setting, check_data, check_loss
 
 CHUNK = 1 << 22
 """Numbers that one step of a computation in parts may hold: 32 MB in float64."""
@@ -59,18 +59,18 @@ def call(net: nn.Module, x: Any) -> Any:
 
 
 def batch(setting: Setting) -> tuple[Any, Any]:
-    """Return the inputs and targets, or raise when they are missing or not finite."""
-    x, y = check_data(setting.data, setting.loss, setting.method)
-    for what, given in (("inputs", x), ("targets", y)):
-        parts = given.values() if isinstance(given, Mapping) else given if isinstance(given, tuple | list) else [given]
-        for part in parts:
-            if isinstance(part, Tensor) and part.is_floating_point() and not bool(part.isfinite().all()):
-                raise UserError(
-                    f"the {what} of the batch that weights are scored on are not finite.",
-                    came="NaN or infinity",
-                    expected="numbers",
-                )
+    """Return the inputs and targets, or raise when they or the loss are missing, or are not finite."""
+    x, y = inputs(setting), check_data(setting.data, setting.method)[1]
+    check_loss(setting.loss, setting.method)
+    _check_finite(y, "targets")
     return x, y
+
+
+def inputs(setting: Setting) -> Any:
+    """Return the inputs of the batch, or raise when they are missing or not finite; targets are not looked at."""
+    x, _ = check_data(setting.data, setting.method)
+    _check_finite(x, "inputs")
+    return x
 
 
 def parts_of(x: Any, y: Any, size: int) -> list[tuple[Any, Any]]:
@@ -150,7 +150,7 @@ def watch_inputs(setting: Setting, take: Callable[[str, nn.Module, Tensor], None
     Raises:
         UserError: a layer that nothing arrives at, by name.
     """
-    x, _ = batch(setting)
+    x = inputs(setting)
     layers = masks.maskable(setting.net, setting.layers)
     used: set[str] = set()
 
@@ -203,3 +203,14 @@ def patches(module: nn.Module, x: Tensor) -> Tensor:
     x = x.unflatten(1, (conv.groups, -1))  # [examples, groups, channels, *places, *kernel]
     x = x.permute(1, 0, *range(3, 3 + n), 2, *range(3 + n, 3 + 2 * n))
     return x.reshape(conv.groups, -1, conv.weight[0].numel()).double()
+
+
+def _check_finite(given: Any, what: str) -> None:
+    parts = given.values() if isinstance(given, Mapping) else given if isinstance(given, tuple | list) else [given]
+    for part in parts:
+        if isinstance(part, Tensor) and part.is_floating_point() and not bool(part.isfinite().all()):
+            raise UserError(
+                f"the {what} of the batch that weights are scored on are not finite.",
+                came="NaN or infinity",
+                expected="numbers",
+            )

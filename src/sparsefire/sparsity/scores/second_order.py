@@ -37,16 +37,16 @@ def obc(setting: Setting, key: Any) -> dict[str, Tensor]:
     weights together (``"global"``) adds squared errors of different layers, which the paper leaves to a search.
 
     Args:
-        setting: with data, at least as many examples (times places) as inputs of a unit would be good; the loss is
-            asked for by name only and not used. The network is in evaluation mode.
+        setting: with data, at least as many examples (times places) as inputs of a unit would be good; targets and
+            loss are not looked at. The network is in evaluation mode.
         key: unused.
 
     Raises:
         UserError: no data, inputs that are not finite, a layer that no input arrives at.
 
     >>> net = nn.Linear(2, 1, bias=False); _ = net.weight.data.copy_(torch.tensor([[1.0, -4.0]]))
-    >>> data = (torch.tensor([[4.0, 0.0], [0.0, 1.0]]), torch.zeros(2))
-    >>> obc(Setting(net, data=data, loss=nn.MSELoss()), 0)[""].round(decimals=2).tolist()  # 4² / 2 both, damped
+    >>> data = (torch.tensor([[4.0, 0.0], [0.0, 1.0]]), None)
+    >>> obc(Setting(net, data=data), 0)[""].round(decimals=2).tolist()  # 4² / 2 both, damped
     [[8.04, 8.68]]
     """
     curvature = curvatures(setting)

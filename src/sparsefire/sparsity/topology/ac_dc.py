@@ -69,7 +69,7 @@ class ACDC(Topology):
             prune(self.setting, self.setting.density, key=self.steps_done)
         elif before and not after:
             found = masks.masked(self.net)
-            for name, mask in full_masks(found).items():
+            for name, mask in full_masks(found, self.setting.chances).items():
                 masks.write_mask_(found[name], mask)
             optimizer: Any = self.setting.optimizer
             optimizer.state.clear()

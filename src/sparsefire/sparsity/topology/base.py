@@ -21,9 +21,10 @@ class Topology:
         setting: what the recipe works with.
         steps_done: optimizer steps so far.
         controls: what else moves with the steps, such as the resets of Sign-In.
-        needs: what it asks of its surroundings, among ``"optimizer"``, ``"scheduler"``, ``"steps"``, ``"data"`` and
-            ``"dense gradient"``.
+        needs: what it asks of its surroundings, among ``"optimizer"``, ``"scheduler"``, ``"steps"``, ``"data"``,
+            ``"loss"`` and ``"dense gradient"``.
         dense: whether it starts from the dense network, with full masks.
+        bounded: whether no weight enters that could not exist under a layout that was given.
         yields: whether it gives way to the topology of another method it is combined with.
 
     >>> from sparsefire.sparsity import sparsify
@@ -34,6 +35,7 @@ class Topology:
 
     needs: ClassVar[frozenset[str]] = frozenset()
     dense: ClassVar[bool] = False
+    bounded: ClassVar[bool] = True
     yields: ClassVar[bool] = False
 
     def __init__(self, setting: Setting) -> None:

@@ -49,6 +49,8 @@ class CHTs(Moving):
         UserError: ``alpha`` or ``delta`` out of range, or ``percolate`` in a network that is no chain.
     """
 
+    bounded = False
+
     def __init__(
         self, setting: Setting, alpha: float = 1.0, delta: float = 0.9, percolate: bool = False, **options: Any
     ) -> None:

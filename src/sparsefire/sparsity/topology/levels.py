@@ -201,6 +201,8 @@ class Sculpt(Levels):
     [0.3, 0.3, 0.3, 0.1]
     """
 
+    bounded = False  # it prunes to the counts of a layout that has a name
+
     @staticmethod
     def plan(density: float, cycles: int = 3, times: float = 3.0) -> list[float]:
         return [round(min(1.0, times * density), 12)] * cycles + [density]

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from sparsefire import masks, randomness
 from sparsefire.errors import UserError
+from sparsefire.sparsity import given
 from sparsefire.sparsity.ranking import keep_largest
 from sparsefire.sparsity.setting import Setting, check_between
 from sparsefire.sparsity.topology.base import Topology
@@ -116,14 +117,19 @@ class Moving(Topology):
         stays: dict[str, Tensor] = {}
         grows: dict[str, Tensor] = {}
         wanted = self.scores() if self.growth is None else self.growth(self.net)
-        for name, module in masks.masked(self.net).items():
+        found, chances = masks.masked(self.net), self.setting.chances
+        allowed = None if chances is None else given.allowed(chances, found)
+        for name, module in found.items():
             mask = masks.mask_of(module).mask  # type: ignore[union-attr]
             count = int(mask.sum())
-            moved = min(round(self.moves(self.steps_done) * count), mask.numel() - count)
+            may = mask.numel() if allowed is None else int(allowed[name].sum())
+            moved = min(round(self.moves(self.steps_done) * count), may - count)
             weight: Any = module.weight
             lowest = torch.full((), -torch.inf).to(weight)
             stay = keep_largest([torch.where(mask, weight.abs(), lowest)], count - moved)[0]
             taken = stay if self.back else stay | mask
+            if allowed is not None:
+                taken = taken | ~allowed[name]
             grown = keep_largest([torch.where(taken, lowest, wanted[name].to(weight))], moved)[0] & ~stay
             stays[name], grows[name] = stay, grown
         self._exchange(stays, grows)

@@ -31,8 +31,9 @@ class SRigL(RigL):
     until it has its fan-in. An ablated unit returns if enough of its gradients are salient.
 
     Fan-ins are rounded together (:func:`~sparsefire.sparsity.patterns.multiples`): the number of weights differs from
-    that of the start by at most half of the largest number of live units of a layer. The published code rounds every
-    layer down. It ranks the gradients of present weights too; the paper, as here, those of absent ones.
+    that of the start by at most half of the largest number of live units of a layer, and by a thousandth where layers
+    can balance each other's errors. The published code rounds every layer down. It ranks the gradients of present
+    weights too; the paper, as here, those of absent ones.
 
     Args:
         setting: as of :class:`Moving`, masked with the pattern ``"fan-in"``.
@@ -45,6 +46,7 @@ class SRigL(RigL):
     """
 
     pattern = "fan-in"
+    bounded = False
 
     def __init__(self, setting: Setting, gamma: float = 0.3, **options: Any) -> None:
         super().__init__(setting, **options)
