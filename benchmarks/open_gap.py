@@ -1,0 +1,134 @@
+"""How much of the gap between pruning a dense network and training on one fixed random mask can be closed?
+
+    python benchmarks/open_gap.py             # everything; resumes when stopped
+    python benchmarks/open_gap.py --quick     # a few small trainings, at most a minute, nothing kept
+    python benchmarks/open_gap.py --table     # write docs/open_gap.md and its picture from what is finished
+
+Finished cases lie in benchmarks/results/open_gap/cases.jsonl.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from gap import page
+from gap.arms import ARMS
+from gap.cases import Case, run
+from gap.data import PLACES
+
+HERE = Path(__file__).resolve().parent
+STORE = HERE / "results" / "open_gap" / "cases.jsonl"
+DOCS = HERE.parent / "docs"
+REPLICATES = 10
+SAME_OPERATIONS = 3.6
+"""How many times longer a fixed mask at density 0.1 trains for the operations of ``gmp``, which begins dense."""
+LONG = ("static", "fields", "neighbours", "rigl+fields")
+FRONTIER = (0.25, 2.0)
+FEW = ("dense", "gmp", "static", "fields", "neighbours")
+
+
+def everything() -> list[Case]:
+    """Return all cases, the ones that matter most first."""
+    numbers = range(REPLICATES)
+    alone = ("static, orthogonal", "static+sam")  # not on the second data set: no such network, or too dear
+    explain = [arm.name for arm in ARMS if arm.kind == "borrowed"]
+    plain = [arm.name for arm in ARMS if arm.kind != "borrowed" and arm.name not in alone]
+    sparser = (*FEW, "lrr", "rigl", "rigl+fields", "snip")
+    cases = [Case("mnist10k", name, 0.1, r) for name in (*FEW, *plain, *alone, *explain) for r in numbers]
+    cases += [Case("mnist10k", name, 0.1, r, SAME_OPERATIONS) for name in LONG for r in numbers]
+    cases += [Case("pneumonia", name, 0.1, r) for name in (*FEW, *plain) for r in numbers]
+    cases += [Case("mnist10k", name, 0.02, r) for name in sparser for r in numbers]
+    cases += [Case("mnist10k", name, 0.1, r, times) for times in FRONTIER for name in FEW for r in numbers]
+    cases += [Case("mnist", name, 0.1, r) for name in (*FEW, "lrr") for r in numbers]
+    return list(dict.fromkeys(cases))
+
+
+def few() -> list[Case]:
+    """Return cases for a minute."""
+    return [Case("pneumonia", name, 0.1, r, 0.2) for name in ("dense", "gmp", "static", "fields") for r in (0, 1, 2)]
+
+
+def key(record: dict[str, Any]) -> tuple[Any, ...]:
+    """Return what tells cases apart."""
+    return tuple(record[name] for name in ("place", "arm", "density", "replicate", "times"))
+
+
+def stored() -> list[dict[str, Any]]:
+    """Return what is finished."""
+    return [json.loads(line) for line in STORE.read_text().splitlines()] if STORE.exists() else []
+
+
+def run_all(cases: list[Case]) -> list[dict[str, Any]]:
+    """Run cases one after the other; those of one arm share the choice of a rate."""
+    return [run(case) for case in cases]
+
+
+def together(cases: list[Case]) -> list[list[Case]]:
+    """Return cases of one arm as one piece of work."""
+    groups: dict[Case, list[Case]] = {}
+    for case in cases:
+        groups.setdefault(replace(case, replicate=0), []).append(case)
+    return list(groups.values())
+
+
+def work(cases: list[Case], workers: int, keep: bool) -> list[dict[str, Any]]:
+    """Run what is not stored yet and return all records."""
+    found = stored() if keep else []
+    there = {key(record) for record in found}
+    todo = together([case for case in cases if key(vars(case)) not in there])
+    if keep:
+        STORE.parent.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    with ProcessPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        waiting = [pool.submit(run_all, group) for group in todo]
+        for done, future in enumerate(as_completed(waiting), start=1):
+            fresh = future.result()
+            found += fresh
+            if keep:
+                with STORE.open("a") as out:
+                    out.writelines(json.dumps(record) + "\n" for record in fresh)
+            spent = time.monotonic() - began
+            left = spent / done * (len(todo) - done)
+            text = f"{done:>4} of {len(todo)} · {spent / 60:.1f} min · about {left / 60:.0f} min left"
+            print(f"{text} · {fresh[0]['place']}, {fresh[0]['arm']}", file=sys.stderr, flush=True)
+    return found
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run, tabulate, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--places", nargs="+", choices=list(PLACES), help="some of the data sets alone")
+    parser.add_argument("--table", action="store_true")
+    parser.add_argument("--json", action="store_true", help="print a list of records")
+    parser.add_argument("--workers", type=int, default=2)
+    options = parser.parse_args(arguments)
+    if options.quick:
+        records = work(few(), options.workers, keep=False)
+    elif options.table:
+        records = stored()
+    else:
+        cases = [case for case in everything() if options.places is None or case.place in options.places]
+        try:
+            records = work(cases, options.workers, keep=True)
+        except KeyboardInterrupt:
+            print("stopped; finished cases are kept, the same command resumes", file=sys.stderr)
+            return 130
+    text = page.markdown(records)
+    if options.table:
+        (DOCS / "open_gap.md").write_text(text, encoding="utf-8")
+        page.draw(records, DOCS)
+    print(json.dumps(page.records(records), indent=1) if options.json else text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
