@@ -16,6 +16,7 @@ from sparsefire.sparsity.topology.base import Control
 
 ETA, BETA = 0.1, 0.09  # first noise; first balance: m is 0.3 where θ is 0
 WIDTH = 0.01  # of the rounding of |θ| at zero, in root mean squares of the layer's first weights
+HELD = ("key", "clock", "eta", "width")  # by a checkpoint, of every parametrisation that takes noise
 
 
 class Shaken(Penalised):
@@ -134,12 +135,13 @@ class Shaking(Control):
 
     def state_dict(self) -> dict[str, Any]:
         parts = shaken(self.setting.net)
-        return {name: [getattr(part, name) for part in parts] for name in ("key", "clock", "eta")}
+        return {name: [getattr(part, name, None) for part in parts] for name in HELD}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name in ("key", "clock", "eta"):
+        for name in HELD:
             for part, value in zip(shaken(self.setting.net), state[name], strict=True):
-                setattr(part, name, value)
+                if value is not None:
+                    setattr(part, name, value)
 
 
 def shaken(net: nn.Module) -> list[Shaken]:

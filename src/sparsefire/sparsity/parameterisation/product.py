@@ -76,6 +76,10 @@ def balanced_factor(theta: Tensor, beta: float) -> Tensor:
 class SignIn(Control):
     """Every ``every`` steps (m, w) is reset to balance β, leaving m · w as it is; by default a fortieth of training.
 
+    All layers have the same β. The paper's gain for one neuron, two quadrants of signs instead of one, asks for a
+    larger β in the first layer than in the second: with equal ones √(4θ² + β²) differs between the layers by what it
+    differed at the start, and a chain of single units that starts balanced wins nothing.
+
     Args:
         setting: a network whose layers carry :class:`Product`.
         every: steps between two resets.

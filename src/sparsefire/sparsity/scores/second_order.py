@@ -29,9 +29,9 @@ def obc(setting: Setting, key: Any) -> dict[str, Tensor]:
 
     Exact optimal brain surgeon (Frantar & Alistarh, arXiv:2208.11580): of every unit the weight with the smallest
     w_q² / (2 [H⁻¹]_qq) goes, the others make up for it by δw = −w_q H⁻¹ e_q / [H⁻¹]_qq, and so on until none is left.
-    H = 2 X Xᵀ / n + damping, with X the inputs of the layer, unfolded for a convolution, of n examples; the loss is
-    half of H's quadratic form, the squared error of the output. Ranking by the largest loss so far is the paper's
-    merging of units by a heap. float64.
+    H = 2 X Xᵀ / n + a hundredth of its mean diagonal on the diagonal, with X the inputs of the layer, unfolded for a
+    convolution, of n examples; the loss is half of H's quadratic form, the squared error of the output. Ranking by the
+    largest loss so far is the paper's merging of units by a heap. float64.
 
     Units with more than 128 inputs are taken in blocks of 128, as if H had no entries between them. Ranking all
     weights together (``"global"``) adds squared errors of different layers, which the paper leaves to a search.
