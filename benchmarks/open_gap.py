@@ -43,8 +43,8 @@ def everything() -> list[Case]:
     plain = [arm.name for arm in ARMS if arm.kind != "borrowed" and arm.name not in alone]
     sparser = (*FEW, "lrr", "rigl", "rigl+fields", "snip")
     cases = [Case("mnist10k", name, 0.1, r) for name in (*FEW, *plain, *alone, *explain) for r in numbers]
-    cases += [Case("mnist10k", name, 0.1, r, SAME_OPERATIONS) for name in LONG for r in numbers]
     cases += [Case("pneumonia", name, 0.1, r) for name in (*FEW, *plain) for r in numbers]
+    cases += [Case("mnist10k", name, 0.1, r, SAME_OPERATIONS) for name in LONG for r in numbers]
     cases += [Case("mnist10k", name, 0.02, r) for name in sparser for r in numbers]
     cases += [Case("mnist10k", name, 0.1, r, times) for times in FRONTIER for name in FEW for r in numbers]
     cases += [Case("mnist", name, 0.1, r) for name in (*FEW, "lrr") for r in numbers]

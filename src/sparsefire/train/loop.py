@@ -111,9 +111,10 @@ def train(
     batches = _Batches(len(rows), training.batch)
     steps = steps_of(training, len(rows))
     optimizer = _optimizer(net, training)
-    if training.method != "dense" and "closure" in recipe(training.method).needs:
+    chosen = None if training.method == "dense" else recipe(training.method)
+    if chosen is not None and "closure" in chosen.needs:
         optimizer = SAM(optimizer)
-    parts = 1 if training.method == "dense" else recipe(training.method).moves.schedules(training.density)
+    parts = 1 if chosen is None else chosen.moves.schedules(training.density, **chosen.options)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, _schedule(max(1, steps // parts)))
     rule = _rule(training, rng)
     topology = None

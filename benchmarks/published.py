@@ -1,0 +1,105 @@
+"""Claims of the literature on sparse training, tried on one small network: do they hold here?
+
+    python benchmarks/published.py             # every arm on ten draws of rows; resumes when stopped
+    python benchmarks/published.py --only 7 14 # some of the experiments; --places mlp: without the convnets
+    python benchmarks/published.py --quick     # two arms, at most a minute, nothing kept
+    python benchmarks/published.py --table     # write docs/published.md and its picture from what is finished
+
+Finished trainings lie in benchmarks/results/published/cases.jsonl.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+import torch
+from claims import page
+from claims.cases import Arm, Choice, run
+from claims.experiments import EXPERIMENTS, all_arms
+from claims.judge import judged
+from claims.parts import Comparison, Experiment
+from claims.places import PLACES
+
+HERE = Path(__file__).resolve().parent
+STORE = HERE / "results" / "published" / "cases.jsonl"
+DOCS = HERE.parent / "docs"
+REPLICATES = 10
+SHORT = Comparison(Arm("static", 0.1, epochs=1), Arm("dense", epochs=1), "not worse", "static − dense, one epoch")
+QUICK = Experiment(0, "A short look", "None.", "None.", (SHORT,))
+
+
+def stored() -> list[dict[str, Any]]:
+    """Return what is finished."""
+    return [json.loads(line) for line in STORE.read_text().splitlines()] if STORE.exists() else []
+
+
+def choices(records: list[dict[str, Any]]) -> dict[str, Choice]:
+    """Return the rates that were chosen, by arm."""
+    return {record["arm"]: Choice(**record["choice"]) for record in records if "choice" in record}
+
+
+def work(arms: list[Arm], replicates: int, workers: int, keep: bool) -> list[dict[str, Any]]:
+    """Train what is not stored yet, arms that others start from first, and return all records."""
+    found = stored() if keep else []
+    if keep:
+        STORE.parent.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    with ProcessPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        for needs in (False, True) if workers > 1 else (None,):
+            there = {(record["arm"], record["replicate"]) for record in found if "replicate" in record}
+            todo = [
+                (arm, [number for number in range(replicates) if (arm.key, number) not in there])
+                for arm in arms
+                if needs is None or (arm.source is not None) == needs
+            ]
+            todo = [(arm, numbers) for arm, numbers in todo if numbers]
+            known = choices(found)
+            waiting = {pool.submit(run, arm, numbers, known): arm for arm, numbers in todo}
+            for done, future in enumerate(as_completed(waiting), start=1):
+                fresh = future.result()
+                found += fresh
+                if keep:
+                    with STORE.open("a") as out:
+                        out.writelines(json.dumps(record) + "\n" for record in fresh)
+                text = f"{done:>4} of {len(todo)} arms · {(time.monotonic() - began) / 60:.1f} min"
+                print(f"{text} · {waiting[future].key}", file=sys.stderr, flush=True)
+    return found
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run, judge, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only", nargs="+", type=int, help="numbers of experiments")
+    parser.add_argument("--places", nargs="+", choices=list(PLACES), help="some of the networks")
+    parser.add_argument("--table", action="store_true")
+    parser.add_argument("--json", action="store_true", help="print a list of records")
+    parser.add_argument("--workers", type=int, default=1)
+    options = parser.parse_args(arguments)
+    if options.quick:
+        records = work(list(QUICK.arms()), 3, options.workers, keep=False)
+    elif options.table:
+        records = stored()
+    else:
+        chosen = all_arms(options.only and set(options.only), options.places and set(options.places))
+        try:
+            records = work(chosen, REPLICATES, options.workers, keep=True)
+        except KeyboardInterrupt:
+            print("stopped; finished arms are kept, the same command resumes", file=sys.stderr)
+            return 130
+    found = judged(records, (QUICK,) if options.quick else EXPERIMENTS)
+    if options.table:
+        page.write(DOCS, records, found)
+    plain = options.json or options.quick
+    print(json.dumps(page.records(found), indent=1) if plain else page.markdown(records, found))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
