@@ -41,7 +41,7 @@ PLACES = {
     for place in (
         Place("mnist10k", "MNIST, 10,000 rows to train on, its 10,000 test rows", (300, 100), 15, 128,
               "mnist/mnist.npz", 10_000, True),
-        Place("pneumonia", "PneumoniaMNIST, 4,356 rows to train on, 1,500 others to judge on", (128, 64), 15, 64,
+        Place("pneumonia", "PneumoniaMNIST, 4,356 rows to train on, 976 others to judge on", (128, 64), 15, 64,
               "pneumoniamnist/pneumoniamnist.npz", 4_356, False),
         Place("mnist", "MNIST, its 60,000 training rows, its 10,000 test rows", (300, 100), 5, 128,
               "mnist/mnist.npz", 60_000, True),
