@@ -123,7 +123,7 @@ def main(arguments: list[str] | None = None) -> int:
             print("stopped; finished cases are kept, the same command resumes", file=sys.stderr)
             return 130
     text = page.markdown(records)
-    if options.table:
+    if options.table and records:
         (DOCS / "open_gap.md").write_text(text, encoding="utf-8")
         page.draw(records, DOCS)
     print(json.dumps(page.records(records), indent=1) if options.json else text)

@@ -25,6 +25,7 @@ from sparsefire.train import build
 from sparsefire.train.loop import outputs_of
 
 RATES = (3e-3, 1e-2, 2e-2)
+HIGHER = (3e-2, 5e-2)  # tried one after the other where the highest so far is the best
 TUNING = (100, 101)  # replicates whose training rows choose the rate and the scaling
 WEIGHT_DECAY = 0.02
 WARM_UP = 0.05
@@ -68,16 +69,14 @@ def run(case: Case) -> dict[str, Any]:
 @lru_cache
 def chosen(place: str, arm: str, density: float, times: float) -> tuple[Setup, dict[str, float]]:
     """Return the rate and the scaling with the best mean accuracy on held-out training rows of two splits."""
-    tried = {
-        Setup(rate, scale): float(
-            np.mean([
-                trained(Case(place, arm, density, r, times), Setup(rate, scale), inner=True)[1]["accuracy"]
-                for r in TUNING
-            ])
-        )
-        for rate in RATES
-        for scale in SCALES
-    }  # fmt: skip
+    tried: dict[Setup, float] = {}
+    for number, rate in enumerate((*RATES, *HIGHER)):
+        if number >= len(RATES) and max(tried, key=lambda one: tried[one]).rate < (*RATES, *HIGHER)[number - 1]:
+            break
+        for scale in SCALES:
+            setup = Setup(rate, scale)
+            found = [trained(Case(place, arm, density, r, times), setup, inner=True)[1]["accuracy"] for r in TUNING]
+            tried[setup] = float(np.mean(found))
     return max(tried, key=lambda one: tried[one]), {f"{one.rate:g} {one.scale}": v for one, v in tried.items()}
 
 

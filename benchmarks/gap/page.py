@@ -108,8 +108,8 @@ def _equal_operations(found: Sequence[Record], times: float) -> list[str]:
     if best is None or BASE not in long:
         return []
     lines = [
-        f"{PLACES['mnist10k'].title}, density 0.1. A sparse network may train {times:g} times longer for the",
-        f"operations of {best}, which begins dense.",
+        f"{PLACES['mnist10k'].title}, density 0.1. A sparse network that trains {times:g} times longer has about the",
+        "operations of gmp, which begins dense.",
         "",
         f"| arm, {times:g} times the epochs | accuracy, % | to {best} | to itself, shorter | operations |",
         "|---|---|---|---|---|",

@@ -14,7 +14,8 @@ import torch
 from torch import nn
 
 HOME, PLACES = "home", "places"
-_PER_GROUP = ("base_lrs", "max_lrs", "min_lrs", "lr_lambdas", "_last_lr")  # what schedulers keep
+_PER_GROUP = ("base_lrs", "max_lrs", "min_lrs", "_last_lr", "lr_lambdas", "base_momentums", "max_momentums")
+_NO_RATES = ("lr_lambdas", "base_momentums", "max_momentums")  # of what schedulers keep
 _RATES = ("lr", "initial_lr", "max_lr", "min_lr")
 
 
@@ -56,7 +57,7 @@ def join_(
     for part in parts_of(scheduler):
         for name, values in per_group(part).items():
             if position < len(values):
-                values.append(values[position] if name == "lr_lambdas" else values[position] * rate)
+                values.append(values[position] if name in _NO_RATES else values[position] * rate)
 
 
 def leave_(

@@ -96,7 +96,7 @@ def bake(net: nn.Module, optimizer: torch.optim.Optimizer | None = None, schedul
 
     Args:
         net: masked; anything else stays as it is.
-        optimizer, scheduler: those that ``sparsify`` was given, if they go on.
+        optimizer, scheduler: those in use, if they go on; the scheduler also where it was made after ``sparsify``.
 
     >>> net = nn.Linear(2, 1, bias=False); attach_(net, torch.tensor([[True, False]]))
     >>> type(bake(net)).__name__, net.weight[0, 1].item()
@@ -106,7 +106,8 @@ def bake(net: nn.Module, optimizer: torch.optim.Optimizer | None = None, schedul
     back: list[nn.Parameter] = []
     for module in masked(net).values():
         own = masking(module)
-        before: Any = own_parameter(module).detach().clone() if optimizer is not None else None
+        factored = optimizer is not None and type(own) is not Masked
+        before: Any = own_parameter(module).detach().clone() if factored else None
         gone += own.parameters()
         own_class(module)
         weight: Any = own_parameter(module)
@@ -121,8 +122,8 @@ def bake(net: nn.Module, optimizer: torch.optim.Optimizer | None = None, schedul
         if isinstance(module, Projection):
             module.close_()
         back.append(weight)
-        if optimizer is not None and not torch.equal(before, weight):
-            optimizer.state.pop(weight, None)
+        if before is not None and not torch.equal(before, weight):
+            optimizer.state.pop(weight, None)  # type: ignore[union-attr]
     if optimizer is not None:
         leave_(optimizer, scheduler, gone, back)
     return net

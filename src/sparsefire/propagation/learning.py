@@ -30,8 +30,8 @@ from torch import Tensor
 
 from sparsefire.propagation.trace import Trace
 
-INTERCEPT = -0.737
-WEIGHTS = (0.694, -1.897, 0.087, 0.98)
+INTERCEPT = -0.779
+WEIGHTS = (0.9, -2.079, 0.242, 0.987)
 SILENCE = (-12.0, -2.0)
 CHAOS = (1.0, 4.0)
 SAMENESS = (-5.0, 0.0)

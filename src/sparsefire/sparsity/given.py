@@ -28,8 +28,9 @@ def read(given: Given, found: Mapping[str, nn.Module]) -> dict[str, Tensor]:
         found: the layers that are masked, by name.
 
     Raises:
-        UserError: a name that is no masked layer, a shape that is not the layer's, numbers that are negative, not
-            finite or all zero.
+        UserError: a name that is no masked layer, or one of a layer whose weight has its inputs first (transposed
+            convolutions, embeddings), a shape that is not the layer's, numbers that are negative, not finite or all
+            zero.
 
     >>> found = {"0": nn.Linear(3, 2), "2": nn.Linear(2, 1)}
     >>> {name: one.tolist() for name, one in read({"0": [[1, 0, 2], [0, 1, 0]]}, found).items()}
@@ -42,6 +43,13 @@ def read(given: Given, found: Mapping[str, nn.Module]) -> dict[str, Tensor]:
             came=", ".join(map(repr, given)),
             expected=f"some of {', '.join(map(repr, found))}",
         )
+    for name in given:
+        if not isinstance(found[name], (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)):
+            raise UserError(
+                f"a layout cannot be given for layer {name!r}.",
+                came=f"a layer of type {type(found[name]).__name__}",
+                expected="a linear layer or a convolution, whose weight is [outputs, inputs, …]",
+            )
     return {
         name: _chances(name, given[name], tuple(module.weight.shape))  # type: ignore[arg-type]
         if name in given
@@ -56,7 +64,9 @@ def _chances(name: str, given: Any, shape: tuple[int, ...]) -> Tensor:
 
         given = to_mask(given)
     if isinstance(given, Tensor):
-        given = given.detach().cpu()
+        given = (given.detach().to_dense() if given.is_sparse else given.detach()).cpu().double()
+    elif hasattr(given, "toarray"):
+        given = given.toarray()  # a sparse matrix of SciPy
     try:
         matrix = np.asarray(given, dtype=np.float64)
     except (TypeError, ValueError):
@@ -98,6 +108,12 @@ def counts(chances: Mapping[str, Tensor], density: float) -> list[int]:
             f"density {density:g} keeps {total:,} weights, and the layout allows {sum(allowed):,}.",
             came=f"density {density:g}",
             expected=f"at most {np.floor(1e4 * sum(allowed) / size) / 1e4:g}, or a layout with more entries above 0",
+        )
+    if total < len(allowed):
+        raise UserError(
+            f"density {density:g} keeps {total} weights for {len(allowed)} layers.",
+            came=f"density {density:g} of {size:,} weights",
+            expected=f"at least one weight per layer: {np.ceil(1e6 * len(allowed) / size) / 1e6:g} or more",
         )
     return layer_counts([(one, 1) for one in allowed], total / sum(allowed), "uniform")
 

@@ -66,7 +66,7 @@ def sparsify(
             methods that rank weights; None takes the method's own. Or the wiring itself: layer name → a Wiring of its
             inputs to its outputs, or a matrix [outputs, inputs] of relative chances. Then no weight exists outside,
             random masks are drawn by the chances, and every layer keeps the same share of what it may have, which is
-            all of it where the density is that of the wiring; methods that rank weights do so over all layers.
+            all of it where the density is that of the wiring; methods that rank weights rank all that may exist.
         optimizer: made from ``net.parameters()`` before this call; methods that move masks or factor weights need it.
             Masked weights and their moments are then zero after each of its steps.
         scheduler: of this optimizer; for methods that rewind the learning rate, and for those that add parameters
@@ -101,7 +101,8 @@ def sparsify(
     named = None if layers is None else tuple(masks.maskable(net, layers))
     chances = None
     if isinstance(layout, Mapping):
-        chances, layout = check_given(net, density, chosen, layout, named), None
+        chances = check_given(net, density, chosen, layout, named)
+        layout = "global" if chosen.ranks else None
     layout = check_sparse(net, density, chosen, layout, steps, layers=named)
     if chosen.parameterisation is not None:
         check_joined(net, chosen.name)
@@ -174,6 +175,12 @@ def check_sparse(
             came=repr(layout),
             expected=f"one of {', '.join(chosen.layouts)}",
         )
+    if chosen.moves.dense and _draws_places(chosen):
+        raise UserError(
+            f"{chosen.own_score} draws the places of a first mask, and method {chosen.name!r} begins with all weights.",
+            came=chosen.name,
+            expected="methods that begin sparse, such as static, rigl, set, sign-in or cyclic",
+        )
     shapes = [tuple(module.weight.shape) for module in check_network(net, layers).values()]  # type: ignore[arg-type]
     keep_count(sum(map(math.prod, shapes)), density)
     if layout != "global":
@@ -204,7 +211,7 @@ def check_given(
     """
     chosen = recipe(method)
     why = ""
-    if SCORES[chosen.own_score].chance and chosen.own_score != "random":
+    if _draws_places(chosen):
         why = "draws places of its own"
     elif not chosen.moves.bounded:
         why = "may put weights elsewhere"
@@ -219,6 +226,12 @@ def check_given(
     chances = given.read(layout, check_network(net, layers))
     given.counts(chances, density)
     return chances
+
+
+def _draws_places(chosen: Recipe) -> bool:
+    """Say whether the score is a draw that looks at the data, not one of equal chances."""
+    score = SCORES[chosen.own_score]
+    return score.chance and bool(score.needs)
 
 
 def list_methods() -> pd.DataFrame:

@@ -24,9 +24,11 @@ def test_units_look_at_one_group_of_equal_inputs() -> None:
         assert len(set((row.nonzero().ravel() // 5).tolist())) <= 1 or int(row.sum()) > 5
 
 
-def test_inputs_that_never_vary_are_not_drawn() -> None:
-    x = torch.cat([grouped(), torch.full((400, 30), 7.0)], 1)
-    net = nn.Sequential(nn.Linear(50, 40), nn.ReLU(), nn.Linear(40, 3))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("value", [7.0, 0.1, 0.0])
+def test_inputs_that_never_vary_are_not_drawn(value: float, dtype: torch.dtype) -> None:
+    x = torch.cat([grouped(), torch.full((400, 30), value)], 1).to(dtype)
+    net = nn.Sequential(nn.Linear(50, 40), nn.ReLU(), nn.Linear(40, 3)).to(dtype)
     sf.sparsify(net, 0.15, "fields", data=(x, None), rng=0)
     assert not sf.sparsity.masks(net)["0"][:, 20:].any()
 
@@ -54,11 +56,45 @@ def test_other_layers_are_uniform_and_the_network_is_left_alone() -> None:
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
 
 
-@pytest.mark.parametrize("groups", [1, 2])
-def test_a_convolution_draws_among_the_places_of_its_kernel(groups: int) -> None:
-    net = nn.Sequential(nn.Conv2d(2, 4, 3, groups=groups), nn.Flatten(), nn.Linear(4 * 36, 3))
-    sf.sparsify(net, 0.1, "fields", data=(torch.randn(5, 2, 8, 8), None), rng=0)
-    assert sf.density(net) == pytest.approx(0.1, abs=1e-3)
+def test_a_convolution_draws_where_its_inputs_vary() -> None:
+    net = nn.Sequential(nn.Conv2d(2, 4, 3), nn.Flatten(), nn.Linear(4 * 36, 3))
+    x = torch.randn(50, 2, 8, 8, generator=torch.Generator().manual_seed(0))
+    x[:, 1] = 0.3
+    sf.sparsify(net, 0.05, "fields", data=(x, None), rng=0)
+    mask = sf.sparsity.masks(net)["0"]
+    assert mask[:, 0].any()
+    assert not mask[:, 1].any()
+
+
+def test_groups_of_a_convolution_have_inputs_of_their_own() -> None:
+    net = nn.Sequential(nn.Conv1d(4, 6, 1, groups=2), nn.Flatten(), nn.Linear(6 * 5, 2))
+    x = torch.randn(90, 4, 5, generator=torch.Generator().manual_seed(0))
+    x[:, 1] = 0.3  # of the first group
+    x[:, 2] = 0.3  # of the second
+    score = fields(Setting(net, data=(x, None), rng=0), 0)["0"][:, :, 0]
+    assert (score[:3].argmax(1) == 0).all()
+    assert (score[3:].argmax(1) == 1).all()
+
+
+def test_what_the_data_do_not_pass_is_drawn_uniformly() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.spare, self.first, self.last = nn.Linear(5, 5), nn.Linear(20, 8), nn.Linear(8, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.last(self.first(x).relu())
+
+    net = Twice()
+    sf.sparsify(net, 0.2, "fields", data=(grouped(), None), rng=0)
+    assert sf.density(net) == pytest.approx(0.2, abs=5e-3)
+
+
+@pytest.mark.parametrize("method", ["gmp+fields", "one-shot+fields", "lrr+fields"])
+def test_methods_that_begin_with_all_weights_refuse_it(method: str) -> None:
+    net = nn.Sequential(nn.Linear(20, 30), nn.ReLU(), nn.Linear(30, 3))
+    with pytest.raises(UserError, match="begins with all weights"):
+        sf.sparsify(net, 0.2, method, data=(grouped(), None), steps=10)
 
 
 def test_draws_are_repeatable_and_differ_by_rng() -> None:

@@ -194,9 +194,10 @@ def test_what_a_gradient_needs_is_asked_for(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in LOOKING if name not in BY_GRADIENT])
 def test_what_looks_at_inputs_asks_for_nothing_else(name: str) -> None:
     assert SCORES[name].needs == {"data"}
-    expected = first_masks(setting(network(), score=name), 0.3)
+    recipe = Recipe(name, name, "", BEFORE, score=name)
+    expected = first_masks(setting(network(), score=name, layout=recipe.own_layout), 0.3)
     net = network()
-    sparsify(net, 0.3, Recipe(name, name, "", BEFORE, score=name), data=(batch()[0], None), rng=0)
+    sparsify(net, 0.3, recipe, data=(batch()[0], None), rng=0)
     for key, mask in masks.masks(net).items():
         assert torch.equal(mask, expected[key])
 

@@ -140,18 +140,27 @@ def ready(scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def watch_inputs(setting: Setting, take: Callable[[str, nn.Module, Tensor], None]) -> None:
+def watch_inputs(
+    setting: Setting,
+    take: Callable[[str, nn.Module, Tensor], None],
+    kinds: tuple[type[nn.Module], ...] = (nn.Module,),
+    *,
+    all_of_them: bool = True,
+) -> None:
     """Send the batch through the network in evaluation mode and hand on what arrives at each layer.
 
     Args:
         setting: with data.
         take: gets the name, the layer, and its input with a batch dimension; once per use of the layer.
+        kinds: classes of layers that are watched.
+        all_of_them: whether something has to arrive at each.
 
     Raises:
         UserError: a layer that nothing arrives at, by name.
     """
     x = inputs(setting)
-    layers = masks.maskable(setting.net, setting.layers)
+    found = masks.maskable(setting.net, setting.layers)
+    layers = {name: module for name, module in found.items() if isinstance(module, kinds)}
     used: set[str] = set()
 
     def hook(name: str) -> Callable[..., None]:
@@ -170,7 +179,7 @@ def watch_inputs(setting: Setting, take: Callable[[str, nn.Module, Tensor], None
     finally:
         for handle in handles:
             handle.remove()
-    for name in layers:
+    for name in layers if all_of_them else ():
         if name not in used:
             raise UserError(
                 f"no input arrives at layer {name!r}, so its weights cannot be scored by their inputs.",

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from torch import nn
 
+from sparsefire import masks
 from sparsefire.errors import UserError
 from sparsefire.sparsity.setting import Setting
 
@@ -43,6 +44,7 @@ class Topology:
         self.net: nn.Module = setting.net
         self.steps_done = 0
         self.controls: tuple[Control, ...] = ()
+        self._layer = next(iter(masks.masked(setting.net).values()), None)
 
     @classmethod
     def check(cls, setting: Setting, **options: Any) -> None:
@@ -72,7 +74,9 @@ class Topology:
         """Take the weights as they are now for the first ones: to be called where they are drawn after ``sparsify``."""
 
     def step(self) -> None:
-        """Count one optimizer step and move the masks if it is time."""
+        """Count one optimizer step and move the masks if it is time; a network that is baked is left alone."""
+        if self._layer is not None and masks.mask_of(self._layer) is None:
+            return
         self.steps_done += 1
         self.update()
         for control in self.controls:
