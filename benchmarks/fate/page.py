@@ -148,8 +148,8 @@ def _curves(entries: list[dict[str, Any]], records: list[dict[str, Any]]) -> lis
     lines = [
         "Eight networks at each of nine depths from a third of the foretold one to three times it; curves are logistic",
         "in log depth. The families were chosen for having a foretold boundary, before any was trained.",
-        "Aim: a ratio within 0.75 and 1.25. The first four were trained, and looked at, before the third fit, which did",
-        "not see them; families after them are fresh, and three more of them are still to be trained.",
+        "Aim: a ratio within 0.75 and 1.25. The first four were trained, and looked at, before the third fit, which",
+        "did not see them; families after them are fresh, and three more of them are still to be trained.",
         "",
         "| networks | data | foretold depth | measured depth | ratio |",
         "|---|---|---|---|---|",
