@@ -20,8 +20,8 @@ READING = """## In short
   cost. SNIP, which sees labels, closes all of it.
 - **On PneumoniaMNIST there is no gap at density 0.1**: gradual pruning is 0.3 *below* the fixed mask, nothing from
   dense to sparse is shown to be above it, and so there is no share to close. Neighbours are 0.32 [0.07, 0.57] above.
-- **Not run yet**: the rest of the arms of PneumoniaMNIST, equal operations, density 0.02, other lengths, all of MNIST,
-  convolutional networks. The same command goes on with them.
+- **Not run yet**: equal operations, density 0.02, other lengths, all of MNIST, convolutional networks. The same command
+  goes on with them.
 """
 
 HOW = """## How it was measured
