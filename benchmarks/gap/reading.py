@@ -22,7 +22,8 @@ READING = """## In short
   dense to sparse is shown to be above it, and so there is no share to close. Neighbours are 0.32 [0.07, 0.57] above.
 - **At equal operations** (3.6 times the epochs) a fixed random mask is still 0.23 [0.09, 0.37] points below gradual
   pruning, and `fields` 0.22 [0.10, 0.33] above it; longer training gains `fields` nothing.
-- **Not run yet**: density 0.02, other lengths, all of MNIST, convolutional networks. The same command goes on with them.
+- **Not run yet**: density 0.02, other lengths, all of MNIST, convolutional networks. The same command goes on with
+  them.
 """
 
 HOW = """## How it was measured
