@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +13,9 @@ from torch import Tensor, nn
 from sparsefire import masks, randomness
 from sparsefire.sparsity import HAM, Recipe, sparsify
 from sparsefire.sparsity.topology.base import Topology
+from sparsefire.train.loop import schedule
 
-WARM_UP, LOOK = 0.05, 512  # as in sparsefire.train
+LOOK = 512  # as in sparsefire.train
 Look = Callable[[int, nn.Module, Topology | None], None]
 
 
@@ -114,15 +114,3 @@ def optimizer_of(net: nn.Module, plan: Plan) -> torch.optim.Optimizer:
     else:
         plain = torch.optim.SGD(groups, lr=plan.rate, momentum=0.9)
     return plain if plan.alpha is None else HAM(plain, alpha=plan.alpha)
-
-
-def schedule(steps: int) -> Callable[[int], float]:
-    """Return the factor of the rate: warm-up over 5% of the steps, then half a cosine to zero."""
-    warm = max(1, round(WARM_UP * steps))
-
-    def factor(step: int) -> float:
-        if step < warm:
-            return (step + 1) / (warm + 1)
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, steps - warm))))
-
-    return factor

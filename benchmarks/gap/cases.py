@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
@@ -22,13 +20,12 @@ from sparsefire.propagation import init
 from sparsefire.sparsity import recipe, sparsify
 from sparsefire.sparsity.steps import SAM, needs_closure
 from sparsefire.train import build
-from sparsefire.train.loop import outputs_of
+from sparsefire.train.loop import outputs_of, schedule
 
 RATES = (3e-3, 1e-2, 2e-2)
 HIGHER = (3e-2, 5e-2)  # tried one after the other where the highest so far is the best
 TUNING = (100, 101)  # replicates whose training rows choose the rate and the scaling
 WEIGHT_DECAY = 0.02
-WARM_UP = 0.05
 LOOK = 512  # rows that scores look at
 LATE = 0.75  # share of the steps after which weights are averaged
 FIRST = {"in-degree": init.in_degree_, "typical": init.typical_, "signs": init.signs_}
@@ -144,7 +141,7 @@ def _fit(
     if method is not None and "closure" in method.needs:
         optimizer = SAM(optimizer)
     levels = method.moves.schedules(density) if method is not None else 1
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, _schedule(max(1, steps // levels)))
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule(max(1, steps // levels)))
     topology = None
     if method is not None:
         look = torch.from_numpy(np.random.default_rng([number, 29]).permutation(len(x))[:LOOK])
@@ -193,18 +190,6 @@ def _asked(net: nn.Module) -> float:
     """Return the share of weights that a step gives a gradient to though they are absent: one product of three."""
     parts = [masks.mask_of(layer) for layer in masks.masked(net).values()]
     return 1 - masks.density(net) if any(part is not None and part.dense_gradient for part in parts) else 0.0
-
-
-def _schedule(steps: int) -> Callable[[int], float]:
-    """Return a warm-up over a twentieth of the steps, then half a cosine to zero."""
-    warm = max(1, round(WARM_UP * steps))
-
-    def factor(step: int) -> float:
-        if step < warm:
-            return (step + 1) / (warm + 1)
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, steps - warm))))
-
-    return factor
 
 
 class _Mean:

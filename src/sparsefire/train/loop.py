@@ -115,7 +115,7 @@ def train(
     if chosen is not None and "closure" in chosen.needs:
         optimizer = SAM(optimizer)
     parts = 1 if chosen is None else chosen.moves.schedules(training.density, **chosen.options)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, _schedule(max(1, steps // parts)))
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule(max(1, steps // parts)))
     rule = _rule(training, rng)
     topology = None
     if training.method != "dense":
@@ -224,7 +224,12 @@ def _optimizer(net: nn.Module, training: Training) -> torch.optim.Optimizer:
     return torch.optim.AdamW([g for g in groups if g["params"]], lr=training.rate, fused=True)
 
 
-def _schedule(steps: int) -> Callable[[int], float]:
+def schedule(steps: int) -> Callable[[int], float]:
+    """Return the factor of the highest rate by step: warm-up over 5% of the steps, then half a cosine to zero.
+
+    >>> [round(schedule(100)(step), 2) for step in (0, 5, 100)]
+    [0.17, 1.0, 0.0]
+    """
     warm = max(1, round(WARM_UP * steps))
 
     def factor(step: int) -> float:
