@@ -12,13 +12,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
+import resume
 from deep import page
 from deep.arms import ARMS, BY_NAME
 from deep.cases import Accuracy, Ladder, run
@@ -76,37 +74,19 @@ def key(case: dict[str, Any]) -> str:
     return json.dumps(case, sort_keys=True)
 
 
-def stored(path: Path) -> list[dict[str, Any]]:
-    """Return what is finished."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+def run_one(case: Accuracy | Ladder) -> list[dict[str, Any]]:
+    """Run a case."""
+    return [run(case)]
 
 
 def work(cases: list[Accuracy | Ladder], workers: int, path: Path | None) -> list[dict[str, Any]]:
     """Run what is not stored yet, and return the records of all cases."""
-    found = {key(record["case"]): record for record in (stored(path) if path else [])}
-    todo = [case for case in dict.fromkeys(cases) if key(json.loads(json.dumps(asdict(case)))) not in found]
-    if path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    began, shown = time.monotonic(), 0.0
-    with ProcessPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        waiting = [pool.submit(run, case) for case in todo]
-        for done, future in enumerate(as_completed(waiting), start=1):
-            record = json.loads(json.dumps(future.result()))
-            found[key(record["case"])] = record
-            if path:
-                with path.open("a") as out:
-                    out.write(json.dumps(record) + "\n")
-            now = time.monotonic()
-            if now - shown > 10 or done == len(todo):
-                shown, left = now, (now - began) / done * (len(todo) - done)
-                print(
-                    f"{done:>4} of {len(todo)} · {(now - began) / 60:.1f} min · about {left / 60:.0f} min left · "
-                    f"{record['case']['arm']}",
-                    file=sys.stderr,
-                    flush=True,
-                )
-    asked = {key(json.loads(json.dumps(asdict(case)))) for case in cases}
-    return [record for name, record in found.items() if name in asked]
+    found = resume.stored(path) if path else []
+    there = {key(record["case"]) for record in found}
+    asked = {key(json.loads(json.dumps(asdict(case)))): case for case in cases}
+    todo = [case for name, case in asked.items() if name not in there]
+    found += resume.run(todo, run_one, workers, path, lambda record: str(record["case"]["arm"]))
+    return [record for record in found if key(record["case"]) in asked]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -123,12 +103,12 @@ def main(arguments: list[str] | None = None) -> int:
     if options.quick:
         records = work(few(), options.workers, None)
     elif options.table:
-        records = stored(store)
+        records = resume.stored(store)
     else:
         try:
             records = work(everything(), options.workers, store)
         except KeyboardInterrupt:
-            print("stopped; finished cases are kept, the same command resumes", file=sys.stderr)
+            print(resume.STOPPED, file=sys.stderr)
             return 130
     text = page.markdown(records)
     if not options.quick:

@@ -12,13 +12,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
+import resume
 from gap import page
 from gap.arms import ARMS
 from gap.cases import Case, run
@@ -61,11 +59,6 @@ def key(record: dict[str, Any]) -> tuple[Any, ...]:
     return tuple(record[name] for name in ("place", "arm", "density", "replicate", "times"))
 
 
-def stored() -> list[dict[str, Any]]:
-    """Return what is finished."""
-    return [json.loads(line) for line in STORE.read_text().splitlines()] if STORE.exists() else []
-
-
 def run_all(cases: list[Case]) -> list[dict[str, Any]]:
     """Run cases one after the other; those of one arm share the choice of a rate."""
     return [run(case) for case in cases]
@@ -81,25 +74,11 @@ def together(cases: list[Case]) -> list[list[Case]]:
 
 def work(cases: list[Case], workers: int, keep: bool) -> list[dict[str, Any]]:
     """Run what is not stored yet and return all records."""
-    found = stored() if keep else []
+    found = resume.stored(STORE) if keep else []
     there = {key(record) for record in found}
     todo = together([case for case in cases if key(vars(case)) not in there])
-    if keep:
-        STORE.parent.mkdir(parents=True, exist_ok=True)
-    began = time.monotonic()
-    with ProcessPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        waiting = [pool.submit(run_all, group) for group in todo]
-        for done, future in enumerate(as_completed(waiting), start=1):
-            fresh = future.result()
-            found += fresh
-            if keep:
-                with STORE.open("a") as out:
-                    out.writelines(json.dumps(record) + "\n" for record in fresh)
-            spent = time.monotonic() - began
-            left = spent / done * (len(todo) - done)
-            text = f"{done:>4} of {len(todo)} · {spent / 60:.1f} min · about {left / 60:.0f} min left"
-            print(f"{text} · {fresh[0]['place']}, {fresh[0]['arm']}", file=sys.stderr, flush=True)
-    return found
+    says = lambda record: f"{record['place']}, {record['arm']}"  # noqa: E731
+    return found + resume.run(todo, run_all, workers, STORE if keep else None, says)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -114,13 +93,13 @@ def main(arguments: list[str] | None = None) -> int:
     if options.quick:
         records = work(few(), options.workers, keep=False)
     elif options.table:
-        records = stored()
+        records = resume.stored(STORE)
     else:
         cases = [case for case in everything() if options.places is None or case.place in options.places]
         try:
             records = work(cases, options.workers, keep=True)
         except KeyboardInterrupt:
-            print("stopped; finished cases are kept, the same command resumes", file=sys.stderr)
+            print(resume.STOPPED, file=sys.stderr)
             return 130
     text = page.markdown(records)
     if options.table and records:

@@ -13,12 +13,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
+import resume
 from claims import page
 from claims.cases import Arm, Choice, run
 from claims.experiments import EXPERIMENTS, all_arms
@@ -34,41 +33,29 @@ SHORT = Comparison(Arm("static", 0.1, epochs=1), Arm("dense", epochs=1), "not wo
 QUICK = Experiment(0, "A short look", "None.", "None.", (SHORT,))
 
 
-def stored() -> list[dict[str, Any]]:
-    """Return what is finished."""
-    return [json.loads(line) for line in STORE.read_text().splitlines()] if STORE.exists() else []
-
-
 def choices(records: list[dict[str, Any]]) -> dict[str, Choice]:
     """Return the rates that were chosen, by arm."""
     return {record["arm"]: Choice(**record["choice"]) for record in records if "choice" in record}
 
 
+def run_piece(piece: tuple[Arm, list[int]], known: dict[str, Choice]) -> list[dict[str, Any]]:
+    """Train an arm on some replicates."""
+    return run(*piece, known)
+
+
 def work(arms: list[Arm], replicates: int, workers: int, keep: bool) -> list[dict[str, Any]]:
     """Train what is not stored yet, arms that others start from first, and return all records."""
-    found = stored() if keep else []
-    if keep:
-        STORE.parent.mkdir(parents=True, exist_ok=True)
-    began = time.monotonic()
-    with ProcessPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        for needs in (False, True) if workers > 1 else (None,):
-            there = {(record["arm"], record["replicate"]) for record in found if "replicate" in record}
-            todo = [
-                (arm, [number for number in range(replicates) if (arm.key, number) not in there])
-                for arm in arms
-                if needs is None or (arm.source is not None) == needs
-            ]
-            todo = [(arm, numbers) for arm, numbers in todo if numbers]
-            known = choices(found)
-            waiting = {pool.submit(run, arm, numbers, known): arm for arm, numbers in todo}
-            for done, future in enumerate(as_completed(waiting), start=1):
-                fresh = future.result()
-                found += fresh
-                if keep:
-                    with STORE.open("a") as out:
-                        out.writelines(json.dumps(record) + "\n" for record in fresh)
-                text = f"{done:>4} of {len(todo)} arms · {(time.monotonic() - began) / 60:.1f} min"
-                print(f"{text} · {waiting[future].key}", file=sys.stderr, flush=True)
+    found = resume.stored(STORE) if keep else []
+    for needs in (False, True) if workers > 1 else (None,):
+        there = {(record["arm"], record["replicate"]) for record in found if "replicate" in record}
+        todo = [
+            (arm, [number for number in range(replicates) if (arm.key, number) not in there])
+            for arm in arms
+            if needs is None or (arm.source is not None) == needs
+        ]
+        made = partial(run_piece, known=choices(found))
+        pieces = [piece for piece in todo if piece[1]]
+        found += resume.run(pieces, made, workers, STORE if keep else None, lambda record: str(record["arm"]))
     return found
 
 
@@ -85,13 +72,13 @@ def main(arguments: list[str] | None = None) -> int:
     if options.quick:
         records = work(list(QUICK.arms()), 3, options.workers, keep=False)
     elif options.table:
-        records = stored()
+        records = resume.stored(STORE)
     else:
         chosen = all_arms(options.only and set(options.only), options.places and set(options.places))
         try:
             records = work(chosen, REPLICATES, options.workers, keep=True)
         except KeyboardInterrupt:
-            print("stopped; finished arms are kept, the same command resumes", file=sys.stderr)
+            print(resume.STOPPED, file=sys.stderr)
             return 130
     found = judged(records, (QUICK,) if options.quick else EXPERIMENTS)
     if options.table:

@@ -13,12 +13,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-import torch
+import resume
 from table import page
 from table.cases import Case, run
 
@@ -68,32 +66,12 @@ def run_all(cases: list[Case]) -> list[dict[str, Any]]:
     return [run(case) for case in cases]
 
 
-def stored() -> list[dict[str, Any]]:
-    """Return what is finished."""
-    return [json.loads(line) for line in STORE.read_text().splitlines()] if STORE.exists() else []
-
-
 def work(cases: list[Case], workers: int, keep: bool) -> list[dict[str, Any]]:
     """Run what is not stored yet and return all records."""
-    found = stored() if keep else []
+    found = resume.stored(STORE) if keep else []
     there = {(r["place"], r["method"], r["density"], r["replicate"]) for r in found}
     todo = together([c for c in cases if (c.place, c.method, c.density, c.replicate) not in there])
-    if keep:
-        STORE.parent.mkdir(parents=True, exist_ok=True)
-    began = time.monotonic()
-    with ProcessPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        waiting = [pool.submit(run_all, group) for group in todo]
-        for done, future in enumerate(as_completed(waiting), start=1):
-            fresh = future.result()
-            found += fresh
-            if keep:
-                with STORE.open("a") as out:
-                    out.writelines(json.dumps(record) + "\n" for record in fresh)
-            spent = time.monotonic() - began
-            left = spent / done * (len(todo) - done)
-            text = f"{done:>4} of {len(todo)} · {spent / 60:.1f} min · about {left / 60:.0f} min left"
-            print(f"{text} · {fresh[0]['method']}", file=sys.stderr, flush=True)
-    return found
+    return found + resume.run(todo, run_all, workers, STORE if keep else None, lambda record: str(record["method"]))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -109,12 +87,12 @@ def main(arguments: list[str] | None = None) -> int:
     if options.quick:
         records = work(few(), options.workers, keep=False)
     elif options.table:
-        records = stored()
+        records = resume.stored(STORE)
     else:
         try:
             records = work(everything(options.chosen, options.places), options.workers, keep=True)
         except KeyboardInterrupt:
-            print("stopped; finished cases are kept, the same command resumes", file=sys.stderr)
+            print(resume.STOPPED, file=sys.stderr)
             return 130
     table = page.frame(records)
     text = page.markdown(table)

@@ -13,16 +13,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
-import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import resume
 import torch
 from fate import page
 from fate.cases import DEEPEST, Case, connected, drawn
@@ -102,9 +100,9 @@ def unseen(number: int) -> Case:
     raise AssertionError("cases never end")
 
 
-def record_unseen(number: int) -> dict[str, Any]:
+def record_unseen(number: int) -> list[dict[str, Any]]:
     """Find and train one network of the test."""
-    return {"number": number, **record(unseen(number))}
+    return [{"number": number, **record(unseen(number))}]
 
 
 def curves() -> Iterator[Case]:
@@ -126,29 +124,20 @@ def around(family: Case, depth: float, points: int = 9, each: int = 8) -> Iterat
                 yield other
 
 
-def train_all(todo: list[Any], path: Path, workers: int, made: Callable[[Any], dict[str, Any]]) -> None:
-    """Train what is not stored yet, and store each network as it is finished."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    began = time.monotonic()
-    with ProcessPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool, path.open("a") as out:
-        for done, future in enumerate(as_completed([pool.submit(made, one) for one in todo]), start=1):
-            out.write(json.dumps(future.result()) + "\n")
-            out.flush()
-            if done % 20 == 0 or done == len(todo):
-                spent = time.monotonic() - began
-                left = spent / done * (len(todo) - done)
-                print(f"{done} of {len(todo)} · {spent / 60:.1f} min · {left / 60:.1f} min left", file=sys.stderr)
+def train_all(todo: list[Any], path: Path, workers: int, made: Callable[[Any], list[dict[str, Any]]]) -> None:
+    """Train what is not stored yet."""
+    resume.run(todo, made, workers, path, lambda record: f"{record['case']['data']}, depth {record['case']['depth']}")
+
+
+def record_one(case: Case) -> list[dict[str, Any]]:
+    """Train one network."""
+    return [record(case)]
 
 
 def not_stored(cases: Iterator[Case], path: Path) -> list[Case]:
     """Return the cases that are not finished."""
-    there = {json.dumps(entry["case"]) for entry in stored(path)}
+    there = {json.dumps(entry["case"]) for entry in resume.stored(path)}
     return [case for case in cases if json.dumps(asdict(case)) not in there]
-
-
-def stored(path: Path) -> list[dict[str, Any]]:
-    """Return what is finished."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def main() -> None:
@@ -165,16 +154,16 @@ def main() -> None:
         return
     if arguments.stage == "calibrate":
         path = RESULTS / "calibration.jsonl"
-        train_all(not_stored(calibration(), path), path, arguments.workers, record)
-        page.fitted(stored(path))
+        train_all(not_stored(calibration(), path), path, arguments.workers, record_one)
+        page.fitted(resume.stored(path))
     elif arguments.stage == "test":
         path = RESULTS / "test.jsonl"
-        there = {entry["number"] for entry in stored(path)}
+        there = {entry["number"] for entry in resume.stored(path)}
         train_all([n for n in range(TESTED) if n not in there], path, arguments.workers, record_unseen)
     elif arguments.stage == "curves":
         path = RESULTS / "curves.jsonl"
-        train_all(not_stored(curves(), path), path, arguments.workers, record)
-    tables = {name: stored(RESULTS / f"{name}.jsonl") for name in ("calibration", "test", "curves")}
+        train_all(not_stored(curves(), path), path, arguments.workers, record_one)
+    tables = {name: resume.stored(RESULTS / f"{name}.jsonl") for name in ("calibration", "test", "curves")}
     text, records = page.write(tables)
     print(text)
     if arguments.stage == "table":

@@ -1,0 +1,57 @@
+"""Long work in pieces: each is kept as it is finished, and what is kept is not run again."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+Record = dict[str, Any]
+Piece = TypeVar("Piece")
+STOPPED = "stopped; finished cases are kept, the same command resumes"
+
+
+def stored(path: Path) -> list[Record]:
+    """Return what is finished."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def run(
+    pieces: Sequence[Piece],
+    made: Callable[[Piece], list[Record]],
+    workers: int,
+    path: Path | None,
+    says: Callable[[Record], str],
+) -> list[Record]:
+    """Run all pieces and return their records in the order they came.
+
+    Args:
+        pieces: what has to be done.
+        made: one piece, run by a process with one thread.
+        workers: processes.
+        path: where the records of a piece are appended when it is finished; None keeps nothing.
+        says: what progress tells of a record.
+    """
+    found: list[Record] = []
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    with ProcessPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        waiting = [pool.submit(made, piece) for piece in pieces]
+        for done, future in enumerate(as_completed(waiting), start=1):
+            fresh = json.loads(json.dumps(future.result()))
+            found += fresh
+            if path is not None:
+                with path.open("a") as out:
+                    out.writelines(json.dumps(record) + "\n" for record in fresh)
+            spent = time.monotonic() - began
+            left = spent / done * (len(pieces) - done)
+            text = f"{done:>4} of {len(pieces)} · {spent / 60:.1f} min · about {left / 60:.0f} min left"
+            print(f"{text} · {says(fresh[0])}", file=sys.stderr, flush=True)
+    return found
