@@ -16,6 +16,7 @@ class Arm:
             only explains.
         method: what :func:`sparsefire.sparsity.recipe` knows; None where the mask is made by ``mask``.
         layout: None takes the method's own.
+        pattern: as of :func:`sparsefire.sparsity.sparsify`.
         first: first weights; ``"own"`` are those of the dense network, masked.
         mask: what the mask comes from beside the method: ``"neighbours"``, ``"orthogonal"``, or another training, see
             :mod:`gap.masks`.
@@ -27,6 +28,7 @@ class Arm:
     kind: str
     method: str | None = None
     layout: str | None = None
+    pattern: str | None = None
     first: str = "own"
     mask: str | None = None
     averaged: bool = False
@@ -48,6 +50,7 @@ ARMS = (
     Arm("static", "fixed", "static"),
     Arm("static, uniform", "fixed", "static", "uniform"),
     Arm("static, critical", "fixed", "static", "critical"),
+    Arm("static, one fan-in", "fixed", "static", pattern="fan-in"),
     Arm("static, by in-degree", "fixed", "static", first="in-degree"),
     Arm("static, typical", "fixed", "static", first="typical"),
     Arm("static, signs", "fixed", "static", first="signs"),
@@ -58,6 +61,7 @@ ARMS = (
     Arm("static+sam", "fixed", "static+sam"),
     Arm("static, averaged", "fixed", "static", averaged=True),
     Arm("fields", "fixed", "fields", asks="inputs without labels"),
+    Arm("fields, one fan-in", "fixed", "fields", pattern="fan-in", asks="inputs without labels"),
     Arm("fields+ham", "fixed", "fields+ham", asks="inputs without labels"),
     Arm("fields+sign-in", "fixed", "fields+sign-in", asks="inputs without labels"),
     Arm("fields, averaged", "fixed", "fields", averaged=True, asks="inputs without labels"),

@@ -148,7 +148,7 @@ def _fit(
         layout = mask if mask is not None and "donor" not in mask else arm.layout
         topology = sparsify(
             net, density, method, layout, optimizer, scheduler, steps, data=(x[look], y[look]),
-            loss=nn.functional.cross_entropy, rng=number,
+            loss=nn.functional.cross_entropy, pattern=arm.pattern, rng=number,
         )  # fmt: skip
     if mask is not None and "donor" in mask:
         take_signs_(net, mask["donor"])

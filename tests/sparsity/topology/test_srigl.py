@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from sparsefire import masks
 from sparsefire.errors import UserError
 from sparsefire.sparsity import sparsify
-from sparsefire.sparsity.patterns import multiples
 from sparsefire.sparsity.recipes import Recipe
 from sparsefire.sparsity.setting import Setting
 from sparsefire.sparsity.topology.srigl import SRigL
+from sparsefire.sparsity.whole_units import multiples
 
 SRIGL = Recipe("srigl", "SRigL", "arXiv:2305.02299", pattern="fan-in", topology=SRigL)
 FAN_IN_2 = torch.tensor([[1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1], [1, 0, 0, 1]], dtype=torch.bool)

@@ -13,10 +13,11 @@ from torch import Tensor
 
 from sparsefire import masks
 from sparsefire.errors import UserError
-from sparsefire.sparsity.patterns import keep_in_rows, multiples
+from sparsefire.sparsity.patterns import keep_in_rows
 from sparsefire.sparsity.ranking import keep_largest
 from sparsefire.sparsity.setting import Setting
 from sparsefire.sparsity.topology.moving import RigL
+from sparsefire.sparsity.whole_units import multiples
 
 
 class SRigL(RigL):
@@ -30,10 +31,10 @@ class SRigL(RigL):
     would have too many; each live unit then grows where its gradients are largest, those just dropped included,
     until it has its fan-in. An ablated unit returns if enough of its gradients are salient.
 
-    Fan-ins are rounded together (:func:`~sparsefire.sparsity.patterns.multiples`): the number of weights differs from
-    that of the start by at most half of the largest number of live units of a layer, and by a thousandth where layers
-    can balance each other's errors. The published code rounds every layer down. It ranks the gradients of present
-    weights too; the paper, as here, those of absent ones.
+    Fan-ins are rounded together (:func:`~sparsefire.sparsity.whole_units.multiples`): the number of weights differs
+    from that of the start by at most half of the largest number of live units of a layer, and by a thousandth where
+    layers can balance each other's errors. The published code rounds every layer down. It ranks the gradients of
+    present weights too; the paper, as here, those of absent ones.
 
     Args:
         setting: as of :class:`Moving`, masked with the pattern ``"fan-in"``.
