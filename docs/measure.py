@@ -77,7 +77,7 @@ def forward_gradient_variance(repeats: int = 400) -> list[dict[str, Any]]:
         exact = gradient(sf.rules.Backprop())
         active = sum(int(mask.sum()) for mask in sf.masks.masks(net).values())
         for directions in (1, 4, 16, 64):
-            rule = sf.rules.ForwardGradient(directions, generator=generator)
+            rule = sf.rules.ForwardGradient(directions, rng=generator)
             ratios = [float((gradient(rule) - exact).square().sum() / exact.square().sum()) for _ in range(repeats)]
             error = float(np.std(ratios) / len(ratios) ** 0.5)
             found.append(

@@ -39,7 +39,7 @@ def main() -> None:
     print("loss of digits after 200 steps (guessing: 2.30)")
     for density in (1.0, 0.1):
         generator = torch.Generator().manual_seed(1)
-        forward = final_loss(sf.rules.ForwardGradient(directions=16, generator=generator), density)
+        forward = final_loss(sf.rules.ForwardGradient(directions=16, rng=generator), density)
         exact = final_loss(sf.rules.Backprop(), density)
         kept = f"{round(density * weights):>7,} weights"
         print(f"{kept}   forward gradient {forward:.3f}   back-propagation {exact:.3f}")

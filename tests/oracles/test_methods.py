@@ -389,7 +389,7 @@ def test_forward_gradients_are_unbiased_on_active_weights_and_as_noisy_as_the_fo
 
     exact = gradient(sf.rules.Backprop())
     active = sum(int(mask.sum()) for mask in sf.masks.masks(net).values()) + 11  # and the biases
-    rule = sf.rules.ForwardGradient(directions=4, generator=torch.Generator().manual_seed(0))
+    rule = sf.rules.ForwardGradient(directions=4, rng=0)
     drawn = torch.stack([gradient(rule) for _ in range(700)])
     assert ((drawn != 0).any(dim=0).sum()) <= active
     error = (drawn - exact).square().sum(dim=1).mean() / exact.square().sum()

@@ -244,7 +244,7 @@ def _rule(training: Training, rng: Any) -> Rule:
     check_rule(training.rule, training.method)
     if training.rule == "forward-gradient":
         generator = torch.Generator().manual_seed(randomness.integer(rng, "directions"))
-        return ForwardGradient(directions=training.directions, generator=generator)
+        return ForwardGradient(directions=training.directions, rng=generator)
     return RULES[training.rule]()
 
 

@@ -1,0 +1,73 @@
+"""One batch asked about many times: the same dropout noise in all queries, statistics that move once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from sparsefire.rules.call import call
+
+
+class SameNoise:
+    """The state of torch's global generators, to come back to before each query of one batch.
+
+    >>> noise = SameNoise(); first = torch.rand(2)
+    >>> noise.rewind(); bool((torch.rand(2) == first).all())
+    True
+    """
+
+    def __init__(self) -> None:
+        self._cpu = torch.get_rng_state()
+        self._cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
+
+    def rewind(self) -> None:
+        """Let the next query draw what the first one drew."""
+        torch.set_rng_state(self._cpu)
+        if self._cuda is not None:
+            torch.cuda.set_rng_state_all(self._cuda)
+
+
+def with_statistics(net: nn.Module) -> list[nn.modules.batchnorm._NormBase]:
+    """Return the norm layers whose running statistics would move."""
+    return [
+        module
+        for module in net.modules()
+        if isinstance(module, nn.modules.batchnorm._NormBase) and module.training and module.track_running_stats
+    ]
+
+
+@torch.no_grad()
+def update_statistics(net: nn.Module, x: Any) -> None:
+    """Let batch norms see the batch once, without consuming the random numbers that dropout will use."""
+    if with_statistics(net):
+        noise = SameNoise()
+        call(net, x)
+        noise.rewind()
+
+
+@torch.no_grad()
+def settle(net: nn.Module, x: Any, noise: SameNoise) -> None:
+    """After all queries: let batch norms see the batch once, under the dropout noise that the queries had.
+
+    The queries have left the global generators where one pass leaves them, and so does this.
+    """
+    if with_statistics(net):
+        noise.rewind()
+        call(net, x)
+
+
+@contextmanager
+def frozen_statistics(net: nn.Module) -> Iterator[None]:
+    """Take the running statistics away: an instance norm would move them even when told not to track."""
+    held = [(module, module.running_mean, module.running_var) for module in with_statistics(net)]
+    for module, _, _ in held:
+        module.track_running_stats, module.running_mean, module.running_var = False, None, None
+    try:
+        yield
+    finally:
+        for module, mean, variance in held:
+            module.track_running_stats, module.running_mean, module.running_var = True, mean, variance
