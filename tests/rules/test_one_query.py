@@ -45,7 +45,7 @@ def test_mirrored_directions_cancel_even_terms():
 
 @pytest.mark.parametrize(("baseline", "constant"), [("none", 3), ("previous", 4), ("running-mean", 2)])
 def test_the_constants_of_the_one_query_linear_model(baseline, constant):
-    """T2: d = 5, σ = 1, c² = 1/d, αₖ = 1/(k + 6d²): k r/(σ²d²) tends to 3, 4 or 2. The rule's own coefficients are used."""
+    """T2: d = 5, σ = 1, c² = 1/d, αₖ = 1/(k + 6d²): k r/(σ²d²) tends to 3, 4 or 2."""
     d, steps, runs = 5, 4000, 800
     rng = np.random.default_rng(4)
     scale = math.sqrt(1 / d)

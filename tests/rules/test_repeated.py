@@ -51,7 +51,7 @@ def test_budgets_count_each_row_once():
 
 @pytest.mark.slow
 def test_the_exact_risk_of_repeated_forward_gradients():
-    """T8: inputs on the sphere of radius √d, l = 3, α = 1/(l (i + k₀)): r by its recursion, within 4 standard errors."""
+    """T8: inputs on the sphere of radius √d, l = 3, α = 1/(l (i + k₀)): r by its recursion, to 4 standard errors."""
     d, times, steps, runs = 5, 3, 20, 120
     k0 = 2 * d
     rng = generator(3)

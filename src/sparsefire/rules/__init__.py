@@ -3,6 +3,7 @@
 from sparsefire.rules.backprop import Backprop
 from sparsefire.rules.call import Rule
 from sparsefire.rules.deep_zero import CoordinateDifferences
+from sparsefire.rules.diagnosis import Diagnosis, diagnose
 from sparsefire.rules.forward_gradient import ForwardGradient
 from sparsefire.rules.hebbian import Hebbian
 from sparsefire.rules.mezo import MeZO, ReplaySGD
@@ -21,6 +22,7 @@ __all__ = [
     "SPSA",
     "Backprop",
     "CoordinateDifferences",
+    "Diagnosis",
     "ForwardGradient",
     "Hebbian",
     "MeZO",
@@ -32,5 +34,6 @@ __all__ = [
     "TwoQuery",
     "WeightPerturbation",
     "ZeroOrderSAM",
+    "diagnose",
     "spsa_rates",
 ]

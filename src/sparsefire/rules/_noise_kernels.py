@@ -36,7 +36,8 @@ def add_signs(values: np.ndarray, key: np.uint64, first: np.int64, scale: float)
     while i < size:
         place = first + i
         word = _word(key, np.uint64(place >> 6)) >> np.uint64(place & 63)
-        stop = int(min(size, i + 64 - (place & 63)))
+        rest = 64 - int(place & 63)
+        stop = i + rest if i + rest < size else size
         for j in range(i, stop):
             values[j] += amount - two * values.dtype.type((word >> np.uint64(j - i)) & _ONE)
         i = stop
