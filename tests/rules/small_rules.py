@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sparsefire.rules import Backprop
-from sparsefire.rules.active import Active
+from sparsefire.rules.asking import Batch
 from sparsefire.rules.weights import WeightRule
 
 
@@ -54,10 +55,10 @@ def all_signs(size: int) -> Tensor:
 def given_directions(monkeypatch: pytest.MonkeyPatch, kind: type[WeightRule], vectors: Tensor) -> None:
     """Let a rule use these directions of the active weights, [K, N]."""
 
-    def draw(self: WeightRule, active: Active) -> Tensor:
-        return vectors
+    def blocks(self: WeightRule, batch: Batch) -> Iterator[Tensor]:
+        yield vectors
 
-    monkeypatch.setattr(kind, "_draw", draw)
+    monkeypatch.setattr(kind, "_blocks", blocks)
 
 
 def estimate(rule: Any, net: nn.Module, x: Any, y: Any) -> Tensor:

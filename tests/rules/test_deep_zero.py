@@ -9,6 +9,7 @@ from sparsefire import masks
 from sparsefire.errors import UserError
 from sparsefire.rules import CoordinateDifferences
 from sparsefire.rules.active import Active
+from sparsefire.rules.asking import Batch
 from sparsefire.rules.deep_zero import GUIDE, _in_proportion
 from sparsefire.sparsity import sparsify
 
@@ -55,14 +56,13 @@ def test_a_share_of_the_active_weights_is_asked_about_and_drawn_anew():
 def test_guided_shares_follow_the_grasp_score():
     net, x, y = linear(6)
     rule = CoordinateDifferences(share=0.5, shares="zo-grasp", rng=0)
-    active = Active(net)
     with torch.no_grad():
-        scores = torch.stack([rule._scores(net, nn.functional.mse_loss, x, y, active) for _ in range(300)]).mean(0)
+        batch = Batch(net, nn.functional.mse_loss, x, y, Active(net))
+        scores = torch.stack([rule._scores(batch) for _ in range(300)]).mean(0)
     gradient = exact(net, x, y)
     hessian = 2 * x.T @ x / len(x)
     expected = -net.weight[0].detach() * (hessian @ gradient)
     assert float(nn.functional.cosine_similarity(scores, expected, dim=0)) > 0.98
-    assert rule.budget.queries == 300 * 2 * (GUIDE + 1)
 
 
 def test_guided_counts_are_kept():
@@ -70,6 +70,7 @@ def test_guided_counts_are_kept():
     rule = CoordinateDifferences(share=0.5, shares="zo-grasp", rng=0)
     estimate(rule, net, x, y)
     counts = rule._counts
+    assert rule.budget.queries == 2 * (GUIDE + 1) + 1 + sum(counts)
     estimate(rule, net, x, y)
     assert rule._counts == counts
     other = CoordinateDifferences(share=0.5, shares="zo-grasp", rng=1)

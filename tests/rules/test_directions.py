@@ -47,6 +47,14 @@ def test_shapes_of_the_laws():
     assert stats.kstest(draw("normal", 10, 500, generator_of(0)).flatten().numpy(), "norm").pvalue > 1e-4
 
 
+@pytest.mark.parametrize("law", LAWS)
+def test_directions_do_not_depend_on_how_many_are_drawn_at_once(law):
+    whole = draw(law, 9, 70, generator_of(4))
+    generator = generator_of(4)
+    parts = [draw(law, count, 70, generator) for count in (1, 5, 3)]
+    assert torch.equal(whole, torch.cat(parts))
+
+
 def test_signs_are_fair_and_independent_within_a_byte():
     drawn = draw("rademacher", 20_000, 8, generator_of(3)).numpy()
     correlation = np.corrcoef(drawn.T) - np.eye(8)

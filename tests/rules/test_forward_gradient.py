@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from sparsefire import masks
 from sparsefire.errors import UserError
 from sparsefire.rules import Backprop, ForwardGradient
-from sparsefire.rules.active import Active
+from sparsefire.rules.asking import Batch
 from sparsefire.sparsity import sparsify
 
 
@@ -42,15 +43,15 @@ def small() -> tuple[nn.Sequential, Tensor, Tensor]:
 def fixed_directions(monkeypatch: pytest.MonkeyPatch, vectors: Tensor) -> None:
     """Let the rule use these directions, [K, N] over all parameters, where they are active."""
 
-    def draw(self: ForwardGradient, active: Active) -> Tensor:
+    def blocks(self: ForwardGradient, batch: Batch) -> Iterator[Tensor]:
         pieces, begin = [], 0
-        for name, parameter in active.parameters.items():
-            piece, place = vectors[:, begin : begin + parameter.numel()], active.places[name]
+        for name, parameter in batch.active.parameters.items():
+            piece, place = vectors[:, begin : begin + parameter.numel()], batch.active.places[name]
             pieces.append(piece if place is None else piece[:, place])
             begin += parameter.numel()
-        return torch.cat(pieces, dim=1)
+        yield from torch.cat(pieces, dim=1).split(self.chunk or len(vectors))
 
-    monkeypatch.setattr(ForwardGradient, "_draw", draw)
+    monkeypatch.setattr(ForwardGradient, "_blocks", blocks)
 
 
 def exact(net: nn.Module, x: Any, y: Any) -> Tensor:

@@ -72,3 +72,15 @@ def add_normal_at(values: np.ndarray, places: np.ndarray, key: np.uint64, first:
     """Add scale · N(0, 1) to the entries at some places; the i-th of them takes number first + i of the key."""
     for i in range(len(places)):
         values[places[i]] += values.dtype.type(scale * _normal(key, first + i))
+
+
+@numba.njit(nogil=True, cache=True, fastmath=True)
+def unpack_signs(words: np.ndarray, signs: np.ndarray) -> None:
+    """Write +1 for each bit that is 0 and −1 for each that is 1; sign i of a row is bit i % 64 of its word i // 64."""
+    size, one = signs.shape[1], signs.dtype.type(1)
+    two = one + one
+    for row in range(len(words)):
+        for number in range(words.shape[1]):
+            word, begin = words[row, number], 64 * number
+            for j in range(min(64, size - begin)):
+                signs[row, begin + j] = one - two * signs.dtype.type((word >> np.uint64(j)) & _ONE)

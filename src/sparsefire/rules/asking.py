@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,79 +13,81 @@ from torch.func import functional_call, jvp, vmap
 
 from sparsefire.errors import UserError
 from sparsefire.rules.active import Active
-from sparsefire.rules.call import LossFunction, scalar
+from sparsefire.rules.call import LossFunction, call, scalar
 from sparsefire.rules.quiet import SameNoise, frozen_statistics
 
-MEMORY = 2**28
-"""Bytes that perturbed weights and their activities may take at once, where no chunk is given."""
+MEMORY = 2**25
+"""Bytes that perturbed weights and their activities may take at once, where no chunk is given: a few caches' worth."""
 
 
-def losses_at(
-    net: nn.Module, loss_fn: LossFunction, x: Any, y: Any, active: Active, shifts: Tensor, chunk: int | None = None
-) -> Tensor:
-    """Return the losses of one batch at θ + each shift, [K]; the same dropout noise in all of them.
+@dataclass(frozen=True)
+class Batch:
+    """One batch and the network that is asked about it: what a rule was called with, and what it may move."""
 
-    Args:
-        net, loss_fn, x, y: as a rule is called; the loss is a scalar.
-        active: what is shifted.
-        shifts: [K, active.size].
-        chunk: shifts evaluated at once; None takes as many as fit into :data:`MEMORY`.
-    """
-    values = active.values()
+    net: nn.Module
+    loss_fn: LossFunction
+    x: Any
+    y: Any
+    active: Active
 
-    def loss_at(moved: dict[str, Tensor]) -> Tensor:
-        return scalar(loss_fn(functional_call(net, moved, _arguments(x), _named(x)), y))
-
-    def together(block: Tensor) -> Tensor:
-        moved = {name: values[name] + shift for name, shift in active.shaped(block).items()}
-        found: Tensor = vmap(loss_at, randomness="same")(moved)
-        return found
-
-    return _in_blocks(net, x, active, shifts, chunk, together)
+    def loss(self, parameters: dict[str, Tensor]) -> Tensor:
+        """Return the loss with these parameters, []."""
+        return scalar(self.loss_fn(functional_call(self.net, parameters, _arguments(self.x), _named(self.x)), self.y))
 
 
-def slopes_along(
-    net: nn.Module, loss_fn: LossFunction, x: Any, y: Any, active: Active, directions: Tensor, chunk: int | None = None
-) -> tuple[Tensor, Tensor]:
-    """Return the loss [] and its exact derivatives ∇L · u along directions u, [K], by forward differentiation.
+def losses_at(batch: Batch, directions: Tensor, scales: Sequence[float] = (1.0,)) -> Tensor:
+    """Return the losses at θ + s u, all at once: [scales, K]; the same dropout noise in all of them.
 
     Args:
-        net, loss_fn, x, y: as a rule is called; the loss is a scalar.
-        active: what the directions move.
-        directions: [K, active.size].
-        chunk: as of :func:`losses_at`.
+        batch: what is asked about.
+        directions: u, [K, active weights].
+        scales: s.
     """
-    values = active.values()
+    values, found, noise = batch.active.values(), [], SameNoise()
+    with _asking(batch):
+        shifts = batch.active.shaped(directions.to(batch.active.device))
+        for scale in scales:
+            noise.rewind()
+            moved = {name: torch.add(values[name], shift, alpha=scale) for name, shift in shifts.items()}
+            found.append(vmap(batch.loss, randomness="same")(moved))
+    return torch.stack(found)
 
-    def loss_at(parameters: dict[str, Tensor]) -> Tensor:
-        return scalar(loss_fn(functional_call(net, parameters, _arguments(x), _named(x)), y))
+
+def slopes_along(batch: Batch, directions: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the loss [] and its exact derivatives ∇L · u along directions, [K], by forward differentiation.
+
+    Args:
+        batch: what is asked about.
+        directions: u, [K, active weights].
+    """
+    values = batch.active.values()
 
     def along(direction: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        found = jvp(loss_at, (values,), (direction,))
+        found = jvp(batch.loss, (values,), (direction,))
         return found[0], found[1]
 
-    def together(block: Tensor) -> Tensor:
-        losses, slopes = vmap(along, randomness="same")(active.shaped(block))
-        return torch.stack([losses, slopes], dim=1)
-
-    found = _in_blocks(net, x, active, directions, chunk, together)
-    return found[0, 0], found[:, 1]
+    with _asking(batch):
+        losses, slopes = vmap(along, randomness="same")(batch.active.shaped(directions.to(batch.active.device)))
+    return losses[0], slopes
 
 
-def _in_blocks(
-    net: nn.Module, x: Any, active: Active, rows: Tensor, chunk: int | None, together: Callable[[Tensor], Tensor]
-) -> Tensor:
-    size = chunk or fitting(active, x)
-    noise, found = SameNoise(), []
-    with frozen_statistics(net), named_on_failure(net), torch.no_grad():
-        for block in rows.to(active.device).split(size):
-            noise.rewind()
-            found.append(together(block))
-    return torch.cat(found)
+def loss_here(batch: Batch) -> Tensor:
+    """Return the loss where the weights are, []; a query after it sees the same dropout noise."""
+    noise = SameNoise()
+    with _asking(batch):
+        loss = scalar(batch.loss_fn(call(batch.net, batch.x), batch.y))
+    noise.rewind()
+    return loss
+
+
+@contextmanager
+def _asking(batch: Batch) -> Iterator[None]:
+    with frozen_statistics(batch.net), named_on_failure(batch.net), torch.no_grad():
+        yield
 
 
 def fitting(active: Active, x: Any) -> int:
-    """Return how many shifted networks are evaluated at once within :data:`MEMORY`."""
+    """Return how many directions are asked about at once within :data:`MEMORY`."""
     parts = x.values() if hasattr(x, "values") and not isinstance(x, Tensor) else x if isinstance(x, tuple) else (x,)
     inputs = sum(part.numel() for part in parts if isinstance(part, Tensor))
     weights = sum(parameter.numel() for parameter in active.parameters.values())

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sparsefire.errors import UserError
 from sparsefire.rules.active import Active
-from sparsefire.rules.asking import fitting, losses_at
-from sparsefire.rules.call import LossFunction
-from sparsefire.rules.directions import draw
+from sparsefire.rules.asking import Batch, fitting, loss_here, losses_at
+from sparsefire.rules.directions import bits, draw
+from sparsefire.rules.quiet import SameNoise
 from sparsefire.rules.weights import WeightRule, check_scale
 
 GUIDE = 192
@@ -41,6 +41,7 @@ class CoordinateDifferences(WeightRule):
         two_sided: [L(θ + μ eᵢ) − L(θ − μ eᵢ)] / (2μ), exact up to O(μ²), at twice the losses.
         rng, chunk: as of :class:`~sparsefire.rules.weights.WeightRule`.
 
+    >>> import torch; from torch import nn
     >>> net = nn.Linear(3, 1)
     >>> rule = CoordinateDifferences(scale=1e-3)
     >>> loss = rule(net, nn.functional.mse_loss, torch.ones(5, 3), torch.zeros(5, 1))
@@ -62,21 +63,27 @@ class CoordinateDifferences(WeightRule):
             raise UserError("there are no such shares.", came=repr(self.shares), expected='"uniform" or "zo-grasp"')
         self._counts: list[int] | None = None
 
-    @torch.no_grad()
-    def __call__(self, net: nn.Module, loss_fn: LossFunction, x: Any, y: Any) -> Tensor:
-        guided = self.share < 1 and self.shares == "zo-grasp" and self._counts is None
-        if guided:
-            active = Active(net)
-            scores = self._scores(net, loss_fn, x, y, active)
-            keep = torch.zeros(active.size, dtype=torch.bool)
-            keep[scores.argsort(stable=True)[: self._wanted(active)]] = True
-            self._counts = [max(1, int(piece.sum())) for piece in keep.split(active.sizes)]
-        return super().__call__(net, loss_fn, x, y)
-
     def _wanted(self, active: Active) -> int:
         return max(1, round(self.share * active.size))
 
-    def _draw(self, active: Active) -> Tensor:
+    def _estimate(self, batch: Batch) -> tuple[Tensor, Tensor, int]:
+        active = batch.active
+        asked = self._guide(batch) if self.share < 1 and self.shares == "zo-grasp" and self._counts is None else 0
+        base = self._finite(loss_here(batch))
+        found = torch.zeros(active.size, dtype=active.dtype, device=active.device)
+        scales = (self.scale, -self.scale) if self.two_sided else (self.scale,)
+        noise = SameNoise()
+        for block in self._places(active).split(self.chunk or fitting(active, batch.x)):
+            noise.rewind()
+            moved = torch.zeros(len(block), active.size, dtype=active.dtype)
+            moved[torch.arange(len(block)), block] = 1.0
+            losses = self._finite(losses_at(batch, moved, scales))
+            below = losses[1] if self.two_sided else base
+            found[block.to(active.device)] = ((losses[0] - below) / (self.scale * len(scales))).to(found)
+            asked += losses.numel()
+        return found, base, asked + 1
+
+    def _places(self, active: Active) -> Tensor:
         """Return the places of the chosen weights in the vector of active ones, [count]."""
         if self.share == 1:
             return torch.arange(active.size)
@@ -93,36 +100,29 @@ class CoordinateDifferences(WeightRule):
     def _bits(self, active: Active) -> int:
         return 0 if self.share == 1 else 32 * active.size
 
-    def _ask(
-        self, net: nn.Module, loss_fn: LossFunction, x: Any, y: Any, active: Active, directions: Tensor
-    ) -> tuple[Tensor, Tensor, int, float]:
-        base = self._finite(losses_at(net, loss_fn, x, y, active, torch.zeros(1, active.size, dtype=active.dtype)))[0]
-        size, slopes, asked = self.chunk or fitting(active, x), [], 1
-        for block in directions.split(size):
-            moved = torch.zeros(len(block), active.size, dtype=active.dtype)
-            moved[torch.arange(len(block)), block] = self.scale
-            above = self._finite(losses_at(net, loss_fn, x, y, active, moved, size))
-            below = self._finite(losses_at(net, loss_fn, x, y, active, -moved, size)) if self.two_sided else base
-            slopes.append((above - below) / (self.scale * (2 if self.two_sided else 1)))
-            asked += len(block) * (2 if self.two_sided else 1)
-        found = torch.zeros(active.size, dtype=active.dtype, device=active.device)
-        found[directions.to(active.device)] = torch.cat(slopes).to(found)
-        return found[None], base, asked, asked
+    def _guide(self, batch: Batch) -> int:
+        """Find out how many weights of each parameter a GraSP score would keep; return how many losses that took."""
+        scores = self._scores(batch)
+        keep = torch.zeros(batch.active.size, dtype=torch.bool)
+        keep[scores.argsort(stable=True)[: self._wanted(batch.active)]] = True
+        self._counts = [max(1, int(piece.sum())) for piece in keep.split(batch.active.sizes)]
+        self.budget.random_bits += bits("normal", GUIDE, batch.active.size)
+        return 2 * (GUIDE + 1)
 
-    def _estimate(self, weights: Tensor, directions: Tensor, active: Active) -> Tensor:
-        return weights[0]
-
-    def _scores(self, net: nn.Module, loss_fn: LossFunction, x: Any, y: Any, active: Active) -> Tensor:
+    def _scores(self, batch: Batch) -> Tensor:
         """Return the GraSP scores of the active weights from losses alone; the smallest are kept."""
+        active, noise = batch.active, SameNoise()
         directions = draw("normal", GUIDE, active.size, self._generator, active.dtype)
         start = active.vector()
 
         def gradient() -> Tensor:
-            moved = torch.cat([torch.zeros_like(directions[:1]), self.scale * directions])
-            losses = self._finite(losses_at(net, loss_fn, x, y, active, moved, self.chunk))
-            self.budget.queries += len(losses)
-            self.budget.forward_passes += len(losses)
-            return (losses[1:] - losses[0]) / self.scale @ directions.to(active.device) / GUIDE
+            noise.rewind()
+            base = self._finite(loss_here(batch))
+            found = []
+            for block in directions.split(self.chunk or fitting(active, batch.x)):
+                noise.rewind()
+                found.append(self._finite(losses_at(batch, block, (self.scale,)))[0])
+            return (torch.cat(found) - base) / self.scale @ directions.to(active.device) / GUIDE
 
         first = gradient()
         step = self.scale / max(1.0, float(first.norm()))
@@ -131,7 +131,7 @@ class CoordinateDifferences(WeightRule):
             second = gradient()
         finally:
             active.write_(start)
-        self.budget.random_bits += 32 * directions.numel()
+            noise.rewind()
         return (-start * (second - first) / step).cpu()
 
     def state_dict(self) -> dict[str, Any]:

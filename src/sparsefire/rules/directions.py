@@ -6,13 +6,12 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from sparsefire import randomness
 from sparsefire.errors import UserError
-
-_SIGNS = torch.tensor([[1.0 if byte >> bit & 1 else -1.0 for bit in range(8)] for byte in range(256)])
 
 
 def generator_of(rng: Any) -> torch.Generator:
@@ -33,7 +32,7 @@ def draw(law: str, count: int, size: int, generator: torch.Generator, dtype: tor
         law: ``"rademacher"`` (entries ±1), ``"normal"``, ``"sphere"`` (uniform on the sphere of radius √n),
             ``"uniform"`` (entries on [−√3, √3]) or ``"coordinates"`` (√n times a unit vector, each equally likely).
         count, size: K directions in n dimensions.
-        generator: draws them.
+        generator: draws them, one after the other: K directions are the first K of more.
         dtype: of the result.
 
     >>> draw("rademacher", 2, 3, generator_of(0)).abs().tolist()
@@ -82,13 +81,23 @@ def check_count(directions: int) -> None:
 
 
 def _rademacher(count: int, size: int, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
-    total = count * size
-    drawn = torch.randint(0, 256, (-(-total // 8),), generator=generator, dtype=torch.uint8, device=generator.device)
-    return _SIGNS.to(drawn.device, dtype)[drawn.long()].flatten()[:total].view(count, size)
+    words = torch.empty(count, -(-size // 64), dtype=torch.int64, device=generator.device)
+    words.random_(-(2**63), None, generator=generator)
+    if words.device.type == "cpu" and dtype in (torch.float32, torch.float64):
+        from sparsefire.rules import _noise_kernels
+
+        signs = torch.empty(count, size, dtype=dtype)
+        _noise_kernels.unpack_signs(words.numpy().view(np.uint64), signs.numpy())
+        return signs
+    ones = words[:, :, None] >> torch.arange(64, device=words.device) & 1
+    return ones.flatten(1)[:, :size].to(dtype).mul_(-2).add_(1)
 
 
 def _normal(count: int, size: int, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
-    return torch.randn(count, size, generator=generator, dtype=dtype, device=generator.device)
+    drawn = torch.empty(count, size, dtype=dtype, device=generator.device)
+    for row in drawn:  # one by one: torch draws other numbers where it draws more of them
+        row.normal_(generator=generator)
+    return drawn
 
 
 def _sphere(count: int, size: int, generator: torch.Generator, dtype: torch.dtype) -> Tensor:

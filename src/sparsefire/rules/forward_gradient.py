@@ -6,13 +6,10 @@ A. G. Baydin, B. A. Pearlmutter, D. Syme, F. Wood, P. Torr. Gradients without ba
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from sparsefire.rules.active import Active
-from sparsefire.rules.asking import slopes_along
-from sparsefire.rules.call import LossFunction
+from sparsefire.rules.asking import Batch, slopes_along
 from sparsefire.rules.weights import WeightRule
 
 
@@ -28,16 +25,18 @@ class ForwardGradient(WeightRule):
     Args:
         directions, law, rng, chunk: as of :class:`~sparsefire.rules.weights.WeightRule`.
 
+    >>> import torch; from torch import nn
     >>> net = nn.Linear(3, 1, bias=False)
     >>> rule = ForwardGradient(directions=4, rng=0)
-    >>> import torch; loss = rule(net, nn.functional.mse_loss, torch.ones(5, 3), torch.zeros(5, 1))
+    >>> loss = rule(net, nn.functional.mse_loss, torch.ones(5, 3), torch.zeros(5, 1))
     >>> net.weight.grad.shape, rule.budget.queries
     (torch.Size([1, 3]), 4)
     """
 
-    def _ask(
-        self, net: nn.Module, loss_fn: LossFunction, x: Any, y: Any, active: Active, directions: Tensor
-    ) -> tuple[Tensor, Tensor, int, float]:
-        loss, slopes = slopes_along(net, loss_fn, x, y, active, directions, self.chunk)
+    def _ask(self, batch: Batch, directions: Tensor) -> tuple[Tensor, Tensor, int]:
+        loss, slopes = slopes_along(batch, directions)
         self._finite(loss)
-        return self._finite(slopes), loss, len(slopes), 2 * len(slopes)
+        return self._finite(slopes), loss, len(slopes)
+
+    def _passes(self, queries: int) -> float:
+        return 2 * queries

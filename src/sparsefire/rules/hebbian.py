@@ -7,17 +7,15 @@ arXiv:2301.11777
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sparsefire.errors import UserError
-from sparsefire.rules.active import Active
-from sparsefire.rules.asking import losses_at
+from sparsefire.rules.asking import Batch, loss_here, losses_at
 from sparsefire.rules.baseline import Baseline
-from sparsefire.rules.call import LossFunction
 from sparsefire.rules.weights import WeightRule
 
 
@@ -37,6 +35,7 @@ class Hebbian(WeightRule):
         mean_rate: rate of the running mean, in (0, 1].
         directions, rng, chunk: as of :class:`~sparsefire.rules.weights.WeightRule`.
 
+    >>> import torch; from torch import nn
     >>> net = nn.Linear(3, 1, bias=False)
     >>> rule = Hebbian(amplitude=0.5, rng=0)
     >>> loss = rule(net, nn.functional.mse_loss, torch.ones(5, 3), torch.zeros(5, 1))
@@ -57,22 +56,22 @@ class Hebbian(WeightRule):
             )
         self._baseline = Baseline(self.baseline, self.mean_rate)
 
-    def _draw(self, active: Active) -> Tensor:
-        return super()._draw(active).mul_(self.amplitude / math.sqrt(3))
+    def _blocks(self, batch: Batch) -> Iterator[Tensor]:
+        for directions in super()._blocks(batch):
+            yield directions.mul_(self.amplitude / math.sqrt(3))
 
     def _shape(self, directions: Tensor) -> Tensor:
         return 2 * directions.sinh()
 
-    def _ask(
-        self, net: nn.Module, loss_fn: LossFunction, x: Any, y: Any, active: Active, directions: Tensor
-    ) -> tuple[Tensor, Tensor, int, float]:
-        first = self._baseline.waits
-        moved = torch.cat([torch.zeros_like(directions[:1]), directions]) if first else directions
-        losses = self._finite(losses_at(net, loss_fn, x, y, active, moved, self.chunk))
-        asked = len(losses)
-        if first:
-            self._baseline.value, losses = float(losses[0]), losses[1:]
-        return self._baseline.advantages(losses), losses.mean(), asked, asked
+    def _begin(self, batch: Batch) -> int:
+        if not self._baseline.waits:
+            return 0
+        self._baseline.value = float(self._finite(loss_here(batch)))
+        return 1
+
+    def _ask(self, batch: Batch, directions: Tensor) -> tuple[Tensor, Tensor, int]:
+        losses = self._finite(losses_at(batch, directions))[0]
+        return self._baseline.advantages(losses), losses.mean(), len(losses)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what the rule remembers, as plain tensors and numbers."""

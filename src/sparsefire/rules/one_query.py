@@ -6,17 +6,17 @@ J. Schmidt-Hieber, W. M. Koolen. Hebbian learning inspired estimation of the lin
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sparsefire.errors import UserError
 from sparsefire.rules.active import Active
-from sparsefire.rules.asking import losses_at
+from sparsefire.rules.asking import Batch, fitting, loss_here, losses_at
 from sparsefire.rules.baseline import Baseline
-from sparsefire.rules.call import LossFunction
 from sparsefire.rules.directions import draw
 from sparsefire.rules.weights import WeightRule, check_scale
 
@@ -40,6 +40,7 @@ class OneQuery(WeightRule):
         antithetic: ask at θ − c u_k as well; with K even, half of the directions are new and half their mirror images.
         directions, law, rng, chunk: as of :class:`~sparsefire.rules.weights.WeightRule`.
 
+    >>> import torch; from torch import nn
     >>> net = nn.Linear(3, 1, bias=False)
     >>> rule = OneQuery(scale=0.1, baseline="running-mean", rng=0)
     >>> for _ in range(10):
@@ -66,26 +67,28 @@ class OneQuery(WeightRule):
                 "mirrored directions come in pairs.", came=f"directions={self.directions}", expected="an even number"
             )
 
-    def _draw(self, active: Active) -> Tensor:
+    def _blocks(self, batch: Batch) -> Iterator[Tensor]:
         if not self.antithetic:
-            return super()._draw(active)
-        half = draw(self.law, self.directions // 2, active.size, self._generator, active.dtype)
-        return torch.stack([half, -half], dim=1).flatten(0, 1)
+            yield from super()._blocks(batch)
+            return
+        size, pairs = max(1, (self.chunk or fitting(batch.active, batch.x)) // 2), self.directions // 2
+        for begin in range(0, pairs, size):
+            half = draw(self.law, min(size, pairs - begin), batch.active.size, self._generator, batch.active.dtype)
+            yield torch.stack([half, -half], dim=1).flatten(0, 1)
 
     def _bits(self, active: Active) -> int:
         return super()._bits(active) // (2 if self.antithetic else 1)
 
-    def _ask(
-        self, net: nn.Module, loss_fn: LossFunction, x: Any, y: Any, active: Active, directions: Tensor
-    ) -> tuple[Tensor, Tensor, int, float]:
-        moved, first = directions * self.scale, self._baseline.waits
-        if first:
-            moved = torch.cat([torch.zeros_like(moved[:1]), moved])
-        losses = self._finite(losses_at(net, loss_fn, x, y, active, moved, self.chunk))
-        asked = len(losses)
-        if first:
-            self._baseline.value, losses = float(losses[0]), losses[1:]
-        return self._baseline.advantages(losses, 2 if self.antithetic else 1) / self.scale, losses.mean(), asked, asked
+    def _begin(self, batch: Batch) -> int:
+        if not self._baseline.waits:
+            return 0
+        self._baseline.value = float(self._finite(loss_here(batch)))
+        return 1
+
+    def _ask(self, batch: Batch, directions: Tensor) -> tuple[Tensor, Tensor, int]:
+        losses = self._finite(losses_at(batch, directions, (self.scale,)))[0]
+        advantages = self._baseline.advantages(losses, 2 if self.antithetic else 1)
+        return advantages / self.scale, losses.mean(), len(losses)
 
     def _shape(self, directions: Tensor) -> Tensor:
         if not self.trace:

@@ -7,14 +7,10 @@ of two function evaluations, 2015. arXiv:1312.2139
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from sparsefire.rules.active import Active
-from sparsefire.rules.asking import losses_at
-from sparsefire.rules.call import LossFunction
+from sparsefire.rules.asking import Batch, losses_at
 from sparsefire.rules.weights import WeightRule, check_scale
 
 
@@ -29,6 +25,7 @@ class TwoQuery(WeightRule):
         scale: c, the size of the perturbation of each weight.
         directions, law, rng, chunk: as of :class:`~sparsefire.rules.weights.WeightRule`.
 
+    >>> import torch; from torch import nn
     >>> net = nn.Linear(3, 1, bias=False)
     >>> rule = TwoQuery(scale=0.1, rng=0)
     >>> loss = rule(net, nn.functional.mse_loss, torch.ones(5, 3), torch.zeros(5, 1))
@@ -42,14 +39,11 @@ class TwoQuery(WeightRule):
         super().__post_init__()
         check_scale(self.scale)
 
-    def _ask(
-        self, net: nn.Module, loss_fn: LossFunction, x: Any, y: Any, active: Active, directions: Tensor
-    ) -> tuple[Tensor, Tensor, int, float]:
+    def _ask(self, batch: Batch, directions: Tensor) -> tuple[Tensor, Tensor, int]:
         scale = self._scale()
-        moved = torch.cat([directions, -directions]) * scale
-        losses = self._finite(losses_at(net, loss_fn, x, y, active, moved, self.chunk))
-        above, below = losses.chunk(2)
-        return (above - below) / (2 * scale), losses.mean(), len(losses), len(losses)
+        losses = self._finite(losses_at(batch, directions, (scale, -scale)))
+        above, below = losses
+        return (above - below) / (2 * scale), losses.mean(), losses.numel()
 
     def _scale(self) -> float:
         return self.scale

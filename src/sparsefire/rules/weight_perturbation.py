@@ -7,14 +7,10 @@ Computation 17 (2005). doi:10.1162/089976605774320539
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from sparsefire.rules.active import Active
-from sparsefire.rules.asking import losses_at
-from sparsefire.rules.call import LossFunction
+from sparsefire.rules.asking import Batch, loss_here, losses_at
 from sparsefire.rules.weights import WeightRule, check_scale
 
 
@@ -31,6 +27,7 @@ class WeightPerturbation(WeightRule):
         directions, law, rng, chunk: as of :class:`~sparsefire.rules.weights.WeightRule`; normal by default, as
             published.
 
+    >>> import torch; from torch import nn
     >>> net = nn.Linear(3, 1, bias=False)
     >>> rule = WeightPerturbation(scale=1e-3, directions=5, rng=0)
     >>> loss = rule(net, nn.functional.mse_loss, torch.ones(5, 3), torch.zeros(5, 1))
@@ -45,9 +42,10 @@ class WeightPerturbation(WeightRule):
         super().__post_init__()
         check_scale(self.scale)
 
-    def _ask(
-        self, net: nn.Module, loss_fn: LossFunction, x: Any, y: Any, active: Active, directions: Tensor
-    ) -> tuple[Tensor, Tensor, int, float]:
-        moved = torch.cat([torch.zeros_like(directions[:1]), directions * self.scale])
-        losses = self._finite(losses_at(net, loss_fn, x, y, active, moved, self.chunk))
-        return (losses[1:] - losses[0]) / self.scale, losses[0], len(losses), len(losses)
+    def _begin(self, batch: Batch) -> int:
+        self._base = self._finite(loss_here(batch))
+        return 1
+
+    def _ask(self, batch: Batch, directions: Tensor) -> tuple[Tensor, Tensor, int]:
+        moved = self._finite(losses_at(batch, directions, (self.scale,)))[0]
+        return (moved - self._base) / self.scale, self._base, len(moved)

@@ -10,6 +10,7 @@ where cₖ comes from the queries and s is the direction itself unless a rule sh
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 from sparsefire.errors import UserError
 from sparsefire.rules.active import Active
+from sparsefire.rules.asking import Batch, fitting
 from sparsefire.rules.budget import Budget
 from sparsefire.rules.call import LossFunction, finite, refuse_dense_request, rows_of
 from sparsefire.rules.directions import bits, check_count, check_law, draw, generator_of
@@ -32,7 +34,7 @@ class WeightRule:
         directions: K, at least 1.
         law: of the directions, see :func:`~sparsefire.rules.directions.draw`.
         rng: draws them; see :func:`~sparsefire.rules.directions.generator_of`.
-        chunk: directions evaluated at once; None takes as many as fit into 256 MiB. It does not change the result.
+        chunk: directions evaluated at once; None takes as many as fit into 32 MiB. It does not change the result.
     """
 
     directions: int = 1
@@ -53,36 +55,52 @@ class WeightRule:
     @torch.no_grad()
     def __call__(self, net: nn.Module, loss_fn: LossFunction, x: Any, y: Any) -> Tensor:
         refuse_dense_request(net, type(self).__name__)
-        active, noise = self._active(net), SameNoise()
-        directions = self._draw(active)
-        weights, loss, queries, passes = self._ask(net, loss_fn, x, y, active, directions)
-        active.add_gradient_(self._estimate(weights.to(active.dtype), directions, active))
+        batch, noise = Batch(net, loss_fn, x, y, self._active(net)), SameNoise()
+        estimate, loss, queries = self._estimate(batch)
+        batch.active.add_gradient_(estimate)
         settle(net, x, noise)
-        self.budget.add(rows_of(x), queries, passes, self._bits(active))
+        self.budget.add(rows_of(x), queries, self._passes(queries), self._bits(batch.active))
         return loss
+
+    def _estimate(self, batch: Batch) -> tuple[Tensor, Tensor, int]:
+        """Return the mean of the directions by their weights [N], the loss to report, and how many were read."""
+        noise, count, queries, losses = SameNoise(), 0, self._begin(batch), []
+        total = torch.zeros(batch.active.size, dtype=batch.active.dtype, device=batch.active.device)
+        for directions in self._blocks(batch):
+            noise.rewind()
+            weights, loss, asked = self._ask(batch, directions)
+            shaped = self._shape(directions).to(total.device)
+            total.addmv_(shaped.T, weights.to(total))
+            losses.append(loss * len(directions))
+            count, queries = count + len(directions), queries + asked
+        return total / count, torch.stack(losses).sum() / count, queries
 
     def _active(self, net: nn.Module) -> Active:
         return Active(net)
 
-    def _draw(self, active: Active) -> Tensor:
-        """Return the directions, [K, active weights]."""
-        return draw(self.law, self.directions, active.size, self._generator, active.dtype)
+    def _blocks(self, batch: Batch) -> Iterator[Tensor]:
+        """Yield the directions, [some, active weights] at a time; how many does not change what is drawn."""
+        size = self.chunk or fitting(batch.active, batch.x)
+        for begin in range(0, self.directions, size):
+            count = min(size, self.directions - begin)
+            yield draw(self.law, count, batch.active.size, self._generator, batch.active.dtype)
 
     def _bits(self, active: Active) -> int:
         return bits(self.law, self.directions, active.size)
 
-    def _estimate(self, weights: Tensor, directions: Tensor, active: Active) -> Tensor:
-        """Return the sum of directions by their weights, over K."""
-        return weights @ self._shape(directions).to(active.device) / len(directions)
+    def _passes(self, queries: int) -> float:
+        return queries
+
+    def _begin(self, batch: Batch) -> int:
+        """Ask what is asked once per call, and return how many losses that took."""
+        return 0
 
     def _shape(self, directions: Tensor) -> Tensor:
         """Return what enters the update in place of the directions."""
         return directions
 
-    def _ask(
-        self, net: nn.Module, loss_fn: LossFunction, x: Any, y: Any, active: Active, directions: Tensor
-    ) -> tuple[Tensor, Tensor, int, float]:
-        """Return the weight of each direction [K], the loss that is reported, and queries and passes used."""
+    def _ask(self, batch: Batch, directions: Tensor) -> tuple[Tensor, Tensor, int]:
+        """Return the weight of each direction [K], their mean loss to report, and how many losses were read."""
         raise NotImplementedError
 
     def _finite(self, losses: Tensor) -> Tensor:

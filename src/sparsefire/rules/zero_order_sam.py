@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from sparsefire.errors import UserError
 from sparsefire.rules.active import Active
-from sparsefire.rules.asking import losses_at
+from sparsefire.rules.asking import Batch, losses_at
 from sparsefire.rules.backprop import Backprop
 from sparsefire.rules.budget import Budget
 from sparsefire.rules.call import LossFunction, Rule, finite, rows_of
@@ -75,10 +75,10 @@ class ZeroOrderSAM:
 
     def __call__(self, net: nn.Module, loss_fn: LossFunction, x: Any, y: Any) -> Tensor:
         active, noise = Active(net), SameNoise()
+        batch = Batch(net, loss_fn, x, y, active)
         directions = draw(self.law, self.directions, active.size, self._generator, active.dtype)
-        moved = torch.cat([directions, -directions]) * self.scale
-        losses = finite(losses_at(net, loss_fn, x, y, active, moved), self.budget)
-        above, below = losses.chunk(2)
+        losses = finite(losses_at(batch, directions, (self.scale, -self.scale)), self.budget)
+        above, below = losses
         up = ((above - below) / (2 * self.scale)) @ directions.to(active.device)
         start = active.vector()
         before = self.descent.budget.queries, self.descent.budget.forward_passes, self.descent.budget.random_bits
@@ -91,8 +91,8 @@ class ZeroOrderSAM:
         now = self.descent.budget
         self.budget.add(
             rows_of(x),
-            len(losses) + now.queries - before[0],
-            len(losses) + now.forward_passes - before[1],
+            losses.numel() + now.queries - before[0],
+            losses.numel() + now.forward_passes - before[1],
             bits(self.law, self.directions, active.size) + now.random_bits - before[2],
         )
         return loss
