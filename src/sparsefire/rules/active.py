@@ -6,10 +6,22 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.utils.weak import WeakIdKeyDictionary
 
 from sparsefire import masks
 from sparsefire.errors import UserError
 from sparsefire.rules.call import add_gradient_
+
+_FOUND: WeakIdKeyDictionary = WeakIdKeyDictionary()  # mask → (its version, its places): masks seldom move
+
+
+def _places(mask: Tensor) -> Tensor:
+    """Return the flat places of the true entries; looked up again only when the mask has been written to."""
+    known = _FOUND.get(mask)
+    if known is None or known[0] != mask._version:
+        known = (mask._version, mask.flatten().nonzero().flatten())
+        _FOUND[mask] = known
+    return known[1]
 
 
 class Active:
@@ -39,7 +51,7 @@ class Active:
             extra = None if keep is None else keep.get(name)
             if extra is not None:
                 mask = extra if mask is None else mask & extra
-            place = None if mask is None else mask.flatten().nonzero().flatten()
+            place = None if mask is None else _places(mask)
             self.places[name] = place
             self.sizes.append(parameter.numel() if place is None else len(place))
         self.size = sum(self.sizes)

@@ -16,7 +16,7 @@ from sparsefire.rules.active import Active
 from sparsefire.rules.call import LossFunction, call, scalar
 from sparsefire.rules.quiet import SameNoise, frozen_statistics
 
-MEMORY = 2**25
+MEMORY = 2**26
 """Bytes that perturbed weights and their activities may take at once, where no chunk is given: a few caches' worth."""
 
 

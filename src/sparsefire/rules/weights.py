@@ -34,7 +34,7 @@ class WeightRule:
         directions: K, at least 1.
         law: of the directions, see :func:`~sparsefire.rules.directions.draw`.
         rng: draws them; see :func:`~sparsefire.rules.directions.generator_of`.
-        chunk: directions evaluated at once; None takes as many as fit into 32 MiB. It does not change the result.
+        chunk: directions evaluated at once; None takes as many as fit into 64 MiB. It does not change the result.
     """
 
     directions: int = 1
