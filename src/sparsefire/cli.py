@@ -49,7 +49,9 @@ def fit(
     rounds: Annotated[int | None, typer.Option(help="Rounds, each with fresh folds and initial weights.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the rows.")] = None,
     level: Annotated[float, typer.Option(help="One-sided error level of the selection and of the test.")] = 0.05,
-    rule: Annotated[str, typer.Option(help="backprop or forward-gradient.")] = "backprop",
+    rule: Annotated[
+        str, typer.Option(help="How networks learn: backprop, unit-differences, node-perturbation, two-query, …")
+    ] = "backprop",
     layout: Annotated[
         str | None,
         typer.Option(help="Density over layers: erk, balanced, critical, critical-signs, …; else the method's own."),

@@ -99,7 +99,8 @@ def fit(
         margin: loss allowed in units of the score (0.01 is one point of accuracy); or ``retain``, the share of dense's
             gain over a constant that must stay.
         folds, rounds, epochs, level: K, M, passes over the rows, error level of the selection and of the test.
-        rule: ``"backprop"`` or ``"forward-gradient"``.
+        rule: how networks learn, such as ``"backprop"``, ``"unit-differences"`` or ``"node-perturbation"``; see
+            :data:`sparsefire.train.learners.LEARNERS`.
         layout: how methods share out the density over layers, such as ``"erk"`` or ``"critical"``; None for their own.
         init: first weights of every network: ``"own"``, ``"he"``, ``"in-degree"``, ``"signs"``, ``"typical"`` or
             ``"typical-signs"``; see :mod:`sparsefire.propagation.init`.

@@ -95,6 +95,7 @@ def draw(verdict: Mapping[str, Any], have: Curves, *, width: float, columns: int
     low, high = _range(lines, means)
     epochs = max(len(mean) for mean in means.values())
     score = verdict["data"]["score"]
+    queries = {row["id"]: row.get("queries") for row in verdict["candidates"]}
     left, gap, rise = 34.0, 20.0, 84.0
     across = (width - left - gap * (columns - 1) - 8) / columns
     parts: list[Markup] = []
@@ -102,7 +103,9 @@ def draw(verdict: Mapping[str, Any], have: Curves, *, width: float, columns: int
         x = left + (index % columns) * (across + gap)
         y = 22.0 + (index // columns) * (rise + 46)
         box = (x, y, across, rise)
-        parts += _frame(panel, box, (low, high), epochs, score, first=index % columns == 0)
+        parts += _frame(
+            panel, box, (low, high), epochs, score, queries.get(panel.candidate), first=index % columns == 0
+        )
         dotted = means.get("dense") if panel.candidate != "dense" else None
         parts += _lines(lines[panel.candidate], means[panel.candidate], dotted, box, (low, high), epochs, panel.colour)
     height = 22.0 + math.ceil(len(chosen) / columns) * (rise + 46)
@@ -146,6 +149,7 @@ def _frame(
     ends: tuple[float, float],
     epochs: int,
     score: str,
+    queries: int | None,
     *,
     first: bool,
 ) -> list[Markup]:
@@ -164,8 +168,22 @@ def _frame(
     for epoch, anchor in ((1, "start"), (epochs // 2, "middle"), (epochs, "end")):
         at = x + (epoch - 1) / max(epochs - 1, 1) * across
         if epoch > 1 or anchor == "start":
-            parts.append(svg.text(at, y + rise + 15, epoch, "soft small", anchor=anchor))
+            read = f" · {_short(queries)} losses" if anchor == "end" and queries else ""
+            parts.append(svg.text(at, y + rise + 15, f"{epoch}{read}", "soft small", anchor=anchor))
     return parts
+
+
+def _short(number: int) -> str:
+    """Return a count in two or three digits.
+
+    >>> _short(1_234_567), _short(45_600), _short(321)
+    ('1.2 M', '46 k', '321')
+    """
+    for size, unit in ((10**9, " G"), (10**6, " M"), (10**3, " k")):
+        if number >= size:
+            value = number / size
+            return f"{value:.1f}{unit}" if value < 10 else f"{value:.0f}{unit}"
+    return str(number)
 
 
 def _lines(

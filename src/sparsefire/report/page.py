@@ -218,6 +218,8 @@ def _curves(verdict: Verdict, curves: curves_chart.Curves, beside: bool) -> dict
     drawn = [wording.find(verdict, identifier=panel.candidate) for panel in panels]
     if any(row is not None and row["method"] in curves_chart.PRUNES_WHILE_TRAINING for row in drawn):
         text += " Dips: weights being pruned."
+    if any(row is not None and row.get("queries") for row in drawn):
+        text += " Under each panel: epochs, and how many losses its rule has read by then."
     return {
         "text": text,
         "wide": curves_chart.draw(verdict, curves, width=500.0 if beside else 960.0, columns=3 if beside else 6),

@@ -12,6 +12,7 @@ from torch import nn
 
 from sparsefire.errors import UserError
 from sparsefire.sparsity import recipe
+from sparsefire.train.learners import learner
 from sparsefire.train.networks import Description, Factory, can_be_narrow, narrow, weight_count
 from sparsefire.wiring.layouts import keep_count
 
@@ -120,7 +121,7 @@ def architecture(model: str, rows: int, shape: Sequence[int], hidden: Sequence[i
         rows: development rows.
         shape: of one prepared row.
         hidden: sizes of the hidden layers, None for the default.
-        rule: a forward gradient starts from a smaller network.
+        rule: one that perturbs weights starts from a smaller network.
 
     >>> architecture("mlp", 1400, [64], None, "backprop")
     {'kind': 'mlp', 'hidden': [128, 128]}
@@ -129,7 +130,7 @@ def architecture(model: str, rows: int, shape: Sequence[int], hidden: Sequence[i
         if hidden is None:
             wide = HIDDEN_WIDE if _size(shape) >= 200 else HIDDEN_TABLE
             hidden = HIDDEN_SMALL if rows < 10_000 else wide
-            hidden = HIDDEN_FORWARD if rule == "forward-gradient" else hidden
+            hidden = HIDDEN_FORWARD if learner(rule).perturbs_weights else hidden
         return {"kind": "mlp", "hidden": [int(width) for width in hidden]}
     if model == "cnn":
         if len(shape) != 3:
@@ -187,8 +188,9 @@ def rate_of(candidate: Candidate, dense_weights: int, rule: str = "backprop") ->
     >>> rate_of(DENSE, 90_000), rate_of(Candidate("gmp@0.1", "sparse", "gmp", 0.1), 100_000)
     (0.005, 0.01)
     """
-    if rule == "forward-gradient" and candidate.kind != "backprop":
-        return 1e-2  # dense included: 0.97 on digits against 0.93 at 3e-3
+    own = None if candidate.kind == "backprop" else learner(rule).rate
+    if own is not None:
+        return own
     weights = dense_weights * (candidate.density or 1.0)
     method = candidate.training_method
     highest = 0.01 if method != "dense" and recipe(method).moves.dense else 0.03

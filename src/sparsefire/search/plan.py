@@ -16,6 +16,7 @@ from sparsefire.search.request import Request
 from sparsefire.search.selection import default_margin
 from sparsefire.sparsity.amounts import CRITICAL
 from sparsefire.train import Training
+from sparsefire.train.learners import learner
 from sparsefire.train.loop import serves
 
 METHODS_BY_EFFORT = {
@@ -157,11 +158,12 @@ def make_plan(request: Request, size: Size, test_rows: int) -> Plan:
     effort, quick, rows = request.effort, request.effort == "quick", size.rows
     small = rows < 5000
     histograms = size.features * (size.outputs if size.outputs > 2 else 1)
-    slow = request.rule == "forward-gradient"  # many more passes over the rows, so fewer runs of a smaller network
+    way = learner(request.rule)
+    slow = way.perturbs_weights  # many more passes over the rows, so fewer runs of a smaller network
     folds = 10 if small and not slow else 3 if quick and rows >= 20_000 else 5
     rounds = 3 if quick and (slow or not small) else ROUNDS_BY_EFFORT[effort]
     usual, fewer = (40, 20) if small else (15, 12) if rows < 20_000 else (8, 5)
-    epochs = (fewer if quick else usual) * (6 if slow else 1)
+    epochs = (fewer if quick else usual) * way.longer
     margin = request.margin
     if margin is None and request.retain is None:
         margin = default_margin(max(1, test_rows))
@@ -189,7 +191,7 @@ def make_plan(request: Request, size: Size, test_rows: int) -> Plan:
         retain=request.retain,
         level=request.level,
         rule=request.rule,
-        directions=16,
+        directions=way.directions,
         init=request.init,
         boosting_rows=BOOSTING_ROWS_BY_EFFORT[effort],
         boosting_trees=max(20, min(100, BOOSTING_HISTOGRAMS // histograms)) if effort != "thorough" else 100,
@@ -246,8 +248,7 @@ def cost(plan: Plan, candidate: Candidate, size: Size) -> float:
     share = (candidate.density or 1.0) if candidate.kind == "narrow" else 1.0
     steps = training.epochs * math.ceil(rows / plan.batch)
     per_step = PER_STEP + share * (PER_UPDATE * size.weights + PER_MULTIPLY_ADD * size.work * min(plan.batch, rows))
-    if training.rule == "forward-gradient":
-        per_step *= 2 + plan.directions / 4
+    per_step *= learner(training.rule).cost
     if candidate.kind == "sparse":
         per_step *= 1.7
     return steps * per_step * (1 + TUNING * _tries(plan))

@@ -27,7 +27,7 @@ class Request:
         margin: loss allowed in units of the score, or ``retain``: share of dense's gain over a constant to keep.
         folds, rounds, epochs: K, M, passes over the rows.
         level: one-sided error level.
-        rule: ``"backprop"`` or ``"forward-gradient"``.
+        rule: how networks learn, a name in :data:`sparsefire.train.learners.LEARNERS`.
         layout: how methods share out the density over layers, where their name does not say it; None for their own.
         init: first weights of every network, a name in :data:`sparsefire.train.loop.INITIALISERS`.
         model: ``"mlp"``, ``"cnn"`` or the name of a factory.

@@ -18,12 +18,14 @@ from sparsefire import randomness
 from sparsefire.data import Preparation, Problem, fit_preparation, folds, split_test
 from sparsefire.errors import UserError
 from sparsefire.evaluate import boosting_bytes, weights_of
+from sparsefire.rules import Rule
 from sparsefire.search.candidates import Candidate, describe, target_weights
 from sparsefire.search.plan import RATE_FACTORS, Plan
 from sparsefire.statistics import score_of
 from sparsefire.studies import Store, key_of
 from sparsefire.train import Training, build, fit_boosting, fit_linear, narrow, outputs_of, train, weight_count
 from sparsefire.train.linear import STRENGTHS
+from sparsefire.train.loop import rule_of
 from sparsefire.train.networks import Description, Factory
 
 FINAL = -1  # the round number of a refit on all development rows
@@ -71,6 +73,7 @@ class Fitted:
     epochs: int | None
     curve: list[dict[str, float]]
     shape: tuple[int, ...]
+    queries: int | None = None  # losses read, where networks learn by another rule than back-propagation
 
 
 @functools.lru_cache(maxsize=4)
@@ -95,7 +98,7 @@ def settings_of(study: Study, job: Job) -> dict[str, Any]:
             "weight_decay": training.weight_decay,
             "rule": training.rule,
         }
-        if training.rule == "forward-gradient":
+        if training.rule != "backprop":
             own["directions"] = training.directions
         if training.init != "own":
             own["init"] = training.init
@@ -153,6 +156,7 @@ def execute(study: Study, job: Job, store: Store) -> str:
         "bytes": boosting_bytes(fitted.other) if fitted.other is not None else None,
         "rate": fitted.rate,
         "epochs": fitted.epochs,
+        "queries": fitted.queries,
         "seconds": round(time.perf_counter() - started, 4),
         "description": fitted.description,
         "scale": fitted.scale,
@@ -204,8 +208,12 @@ def fit(study: Study, job: Job, train_rows: np.ndarray, watched_rows: np.ndarray
             score = safe_score(problem.score, watched_y, _as_scored(problem, outputs_of(net, watched_x), scale))
             curve.append({"epoch": epoch, "loss": loss, "score": float("nan") if score is None else score})
 
-    network, description = _network(study, job.candidate, x, y, training, where, watched)
-    return Fitted(network, None, description, preparation, scale, training.rate, training.epochs, curve, x.shape[1:])
+    rule = rule_of(training, where)
+    network, description = _network(study, job.candidate, x, y, training, where, watched, rule)
+    queries = None if training.rule == "backprop" else rule.budget.queries
+    return Fitted(
+        network, None, description, preparation, scale, training.rate, training.epochs, curve, x.shape[1:], queries
+    )
 
 
 def predict(problem: Problem, fitted: Fitted, rows: np.ndarray) -> dict[str, np.ndarray]:
@@ -252,6 +260,7 @@ def _network(
     training: Training,
     where: int,
     watch: Any = None,
+    rule: Rule | None = None,
 ) -> tuple[nn.Module, Description]:
     problem = study.problem
     outputs = len(problem.classes) if problem.task == "classification" else 1
@@ -260,7 +269,7 @@ def _network(
         dense_weights = weight_count(description, study.factory)
         description = narrow(description, target_weights(dense_weights, candidate), study.factory)
     net = build(description, rng=where, factory=study.factory)
-    return train(net, x, y, training, task=problem.task, rng=where, watch=watch), description
+    return train(net, x, y, training, task=problem.task, rng=where, watch=watch, rule=rule), description
 
 
 def _best_factor(study: Study, job: Job, rows: np.ndarray, where: int) -> float:

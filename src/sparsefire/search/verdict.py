@@ -185,6 +185,7 @@ def _result_rows(evidence: Evidence) -> list[dict[str, Any]]:
                     "fold": fold,
                     **{name: result[name] for name in ("rows_train", "rows_held_out", "score", "weights")},
                     **{name: result[name] for name in ("rate", "epochs", "seconds")},
+                    "queries": result.get("queries"),
                     "curve": [float("nan") if m["score"] is None else float(m["score"]) for m in stored.metrics],
                 }
             )
@@ -219,6 +220,7 @@ def _candidates(
             "upper": None,
             "walk": _walked(walk, candidate, winner),
             "share_initialisation": None,
+            "queries": None,
         }
         try:
             predictions = evidence.predictions(candidate)
@@ -226,6 +228,7 @@ def _candidates(
             table.append(row)
             continue
         row["score"], row["score_low"], row["score_high"] = evidence.interval(predictions)
+        row["queries"] = evidence.stored(Job(candidate, 0, 0)).result.get("queries")
         stored = refits.get(candidate.id) or evidence.stored(Job(candidate, 0, 0))
         row |= _costs(evidence, candidate, stored)
         if candidate.id in walk.bounds:

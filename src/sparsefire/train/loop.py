@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from sparsefire import masks, randomness
 from sparsefire.errors import UserError
 from sparsefire.propagation import init
-from sparsefire.rules import RULES, ForwardGradient, Rule
+from sparsefire.rules import RULES, MeZO, ReplaySGD, Rule
 from sparsefire.sparsity import METHODS, recipe, sparsify
 from sparsefire.sparsity.steps import SAM, needs_closure
+from sparsefire.train.learners import LEARNERS, learner
 from sparsefire.train.networks import initialise_
 
 WARM_UP = 0.05  # share of a schedule in which the rate rises
@@ -53,8 +54,8 @@ class Training:
         epochs: passes over the rows; ``lrr`` divides them evenly among its levels.
         batch: rows per step.
         weight_decay: decoupled, on weights.
-        rule: ``"backprop"`` or ``"forward-gradient"``.
-        directions: of a forward gradient.
+        rule: how it learns, a name in :data:`sparsefire.train.learners.LEARNERS`.
+        directions: queried per step by rules that have them.
         init: a name in ``INITIALISERS``; ``"own"`` leaves the network as it comes
             (He normal for mlp and cnn).
     """
@@ -80,6 +81,7 @@ def train(
     task: str,
     rng: Any = None,
     watch: Callable[[int, nn.Module, float], None] | None = None,
+    rule: Rule | None = None,
 ) -> nn.Module:
     """Train a network on prepared rows, in place, and return it as a plain module with exact zeros.
 
@@ -91,6 +93,7 @@ def train(
         task: ``"classification"`` (cross-entropy) or ``"regression"`` (squared error).
         rng: masks, batch order, dropout and directions; see :func:`sparsefire.randomness.entropy`.
         watch: called after each epoch with its number from 1, the network, and the mean training loss.
+        rule: an object in place of the rule that ``training`` names, such as one whose budget is to be read.
 
     Raises:
         UserError: no rows, or a rule and a method that do not go together.
@@ -105,25 +108,25 @@ def train(
     if not len(x):
         raise UserError("there are no rows to train on.")
     rows, targets = torch.from_numpy(np.ascontiguousarray(x)), torch.from_numpy(np.ascontiguousarray(y))
-    loss_fn = _loss(task)
+    rule = rule_of(training, rng) if rule is None else rule
+    loss_fn = _loss(task, rule.per_example)
     if task == "regression":
         targets = targets.to(rows.dtype)
     batches = _Batches(len(rows), training.batch)
     steps = steps_of(training, len(rows))
-    optimizer = _optimizer(net, training)
+    optimizer = _optimizer(net, training, rule)
     chosen = None if training.method == "dense" else recipe(training.method)
     if chosen is not None and "closure" in chosen.needs:
         optimizer = SAM(optimizer)
     parts = 1 if chosen is None else chosen.moves.schedules(training.density, **chosen.options)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule(max(1, steps // parts)))
-    rule = _rule(training, rng)
     topology = None
     if training.method != "dense":
         where = randomness.integer(rng, "masks")
         look = torch.from_numpy(randomness.stream(rng, "rows to look at").permutation(len(rows))[:LOOK])
         topology = sparsify(
             net, training.density, training.method, training.layout, optimizer, scheduler, steps,
-            data=(rows[look], targets[look]), loss=loss_fn, rng=where,
+            data=(rows[look], targets[look]), loss=_loss(task), rng=where,
         )  # fmt: skip
     if training.init != "own":
         INITIALISERS[training.init](net, rng=randomness.integer(rng, "initial weights"))
@@ -163,11 +166,18 @@ def steps_of(training: Training, rows: int) -> int:
 def serves(rule: str, method: str) -> bool:
     """Say whether a rule gives the gradients that a method asks for.
 
-    >>> serves("forward-gradient", "gmp"), serves("forward-gradient", "rigl")
-    (True, False)
+    Methods that change gradients or steps (factors, penalties, HAM, SAM) need ``.grad``, which rules that replay their
+    noise do not leave.
+
+    >>> serves("forward-gradient", "gmp"), serves("forward-gradient", "rigl"), serves("mezo", "spred")
+    (True, False, False)
     """
-    asks = method != "dense" and "dense gradient" in recipe(method).needs
-    return RULES[rule].dense_gradients or not asks
+    if method == "dense":
+        return True
+    chosen, kind = recipe(method), RULES[rule]
+    if getattr(kind, "replays", False) and (chosen.parameterisation is not None or chosen.optimizer_steps):
+        return False
+    return "dense gradient" not in chosen.needs or getattr(kind, "dense_gradients", False) is True
 
 
 def check_rule(rule: str, method: str) -> None:
@@ -175,14 +185,15 @@ def check_rule(rule: str, method: str) -> None:
 
     >>> check_rule("backprop", "rigl")
     """
-    if rule not in RULES:
-        raise UserError(f"there is no rule {rule!r}.", came=repr(rule), expected=f"one of {', '.join(RULES)}")
+    learner(rule)
     if not serves(rule, method):
         able = [name for name in METHODS if serves(rule, name)]
         raise UserError(
-            f"method {method!r} grows where the gradient of absent weights is large, which rule {rule!r} does not see.",
+            f"method {method!r} grows where the gradient of absent weights is large, which rule {rule!r} does not see."
+            if "dense gradient" in recipe(method).needs
+            else f"method {method!r} changes gradients or steps, and rule {rule!r} leaves no gradient.",
             came=f"--methods {method} with --rule {rule}",
-            expected=f"methods that need no dense gradient: {', '.join(able)}",
+            expected=f"a method that goes with it: {', '.join(able)}",
         )
 
 
@@ -208,20 +219,24 @@ def outputs_of(net: nn.Module, x: np.ndarray) -> np.ndarray:
     return np.nan_to_num(out.double().numpy(), nan=0.0, posinf=1e30, neginf=-1e30)
 
 
-def _loss(task: str) -> Callable[[Tensor, Tensor], Tensor]:
+def _loss(task: str, per_row: bool = False) -> Callable[[Tensor, Tensor], Tensor]:
+    reduction = "none" if per_row else "mean"
     if task == "classification":
-        return nn.functional.cross_entropy
-    return lambda output, target: nn.functional.mse_loss(output.reshape(target.shape), target)
+        return partial(nn.functional.cross_entropy, reduction=reduction)
+    return lambda output, target: nn.functional.mse_loss(output.reshape(target.shape), target, reduction=reduction)
 
 
-def _optimizer(net: nn.Module, training: Training) -> torch.optim.Optimizer:
+def _optimizer(net: nn.Module, training: Training, rule: Rule) -> torch.optim.Optimizer:
     weights = [p for p in net.parameters() if p.ndim > 1]
     others = [p for p in net.parameters() if p.ndim <= 1]
     groups = [
         {"params": weights, "weight_decay": training.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=training.rate, fused=True)
+    groups = [group for group in groups if group["params"]]
+    if isinstance(rule, MeZO):
+        return ReplaySGD(groups, rule, lr=training.rate)
+    return torch.optim.AdamW(groups, lr=training.rate, fused=True)
 
 
 def schedule(steps: int) -> Callable[[int], float]:
@@ -240,12 +255,17 @@ def schedule(steps: int) -> Callable[[int], float]:
     return factor
 
 
-def _rule(training: Training, rng: Any) -> Rule:
+def rule_of(training: Training, rng: Any) -> Rule:
+    """Return the rule that a training names, which draws from its own stream of ``rng``.
+
+    Raises:
+        UserError: no such rule, or one that does not go with the method.
+
+    >>> type(rule_of(Training(rule="two-query"), 0)).__name__
+    'TwoQuery'
+    """
     check_rule(training.rule, training.method)
-    if training.rule == "forward-gradient":
-        generator = torch.Generator().manual_seed(randomness.integer(rng, "directions"))
-        return ForwardGradient(directions=training.directions, rng=generator)
-    return RULES[training.rule]()
+    return LEARNERS[training.rule].make(randomness.integer(rng, "directions"), training.directions)
 
 
 @dataclass(frozen=True)
