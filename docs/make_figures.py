@@ -245,6 +245,24 @@ def forward_gradient(measured: Sequence[dict[str, Any]]) -> Markup:
     )  # fmt: skip
 
 
+def rule_estimates(measured: Sequence[dict[str, Any]]) -> Markup:
+    """Draw how near one estimate is to the gradient, against the losses that it read."""
+    names = list(dict.fromkeys(row["rule"] for row in measured))
+    looks = (("blue", "circle"), ("warm", "square"), ("ink", "diamond"), ("grey", "circle"), ("blue", "diamond"))
+    lines = []
+    for name, (colour, shape) in zip(names, looks, strict=True):
+        rows = [row for row in measured if row["rule"] == name]
+        points = [(r["queries"], r["cosine"], r["cosine"] - 2 * r["error"], r["cosine"] + 2 * r["error"]) for r in rows]
+        lines.append(Line(name, points, colour, shape))
+    return chart(
+        lines, x_ticks=(1, 10, 100, 1_000, 10_000), y_ticks=(0, 0.25, 0.5, 0.75, 1.0),
+        x_title="losses read for one estimate (log scale); losses of single rows count one each",
+        y_title="cosine of one estimate with the gradient (± 2 errors of the mean), 2,410 weights, 256 rows",
+        label="Cosine with the gradient against the losses read, by rule", show_x=lambda v: f"{v:,.0f}",
+        show_y=lambda v: f"{v:g}",
+    )  # fmt: skip
+
+
 def estimators(measured: Sequence[dict[str, Any]]) -> Markup:
     """Draw the held-out accuracy of SparseClassifier against its number of weights."""
 
@@ -436,6 +454,7 @@ def main(arguments: Sequence[str]) -> int:
     save("false-passes", false_passes())
     save("learning-rates", learning_rates(measured["learning_rates"]))
     save("forward-gradient", forward_gradient(measured["forward_gradient_variance"]))
+    save("rule-estimates", rule_estimates(measured["rule_estimates"]))
     save("estimators", estimators(measured["estimator_scores"]))
     save("layouts", layouts())
     save("cascade-bimodal", cascade_bimodal(measured["airport_cascades"]))

@@ -91,6 +91,48 @@ def forward_gradient_variance(repeats: int = 400) -> list[dict[str, Any]]:
     return found
 
 
+def rule_estimates(repeats: int = 30) -> list[dict[str, Any]]:
+    """Return the cosine of estimates with the gradient, and the losses they read, for a network on 256 digits."""
+    data = load_digits()
+    x = torch.from_numpy(StandardScaler().fit_transform(data.data[:256])).float()
+    y = torch.from_numpy(data.target[:256])
+    net = sf.train.networks.build({"kind": "mlp", "widths": [64, 32, 10]}, rng=0)
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
+    for _ in range(20):  # a gradient worth estimating, neither the first nor the last
+        sf.rules.Backprop()(net, nn.functional.cross_entropy, x, y)
+        optimizer.step()
+        optimizer.zero_grad()
+    rules = sf.rules
+    series: dict[str, Any] = {
+        "two queries": [rules.TwoQuery(k, scale=1e-3, rng=0) for k in (1, 4, 16, 64, 256, 1024)],
+        "one query": [rules.OneQuery(k, scale=3e-2, rng=0) for k in (2, 8, 32, 128, 512, 2048)],
+        "node perturbation": [rules.NodePerturbation(directions=k, scale=1e-3, rng=0) for k in (1, 4, 16)],
+        "coordinates": [rules.CoordinateDifferences(scale=1e-3, share=s, rng=0) for s in (0.01, 0.1, 1.0)],
+        "unit-wise differences": [rules.UnitDifferences(units=u, scale=1e-3, rng=0) for u in (4, 16, None)],
+    }
+    found = []
+    for name, members in series.items():
+        for rule in members:
+            cosines, exact = [], _gradient_of(net, sf.rules.Backprop(), x, y)
+            for _ in range(repeats):
+                cosines.append(float(nn.functional.cosine_similarity(_gradient_of(net, rule, x, y), exact, dim=0)))
+            found.append(
+                {
+                    "rule": name,
+                    "queries": round(rule.budget.queries / repeats),
+                    "cosine": float(np.mean(cosines)),
+                    "error": float(np.std(cosines) / len(cosines) ** 0.5),
+                }
+            )
+    return found
+
+
+def _gradient_of(net: nn.Module, rule: Any, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    net.zero_grad()
+    rule(net, nn.CrossEntropyLoss(reduction="none" if rule.per_example else "mean"), x, y)
+    return torch.cat([p.grad.flatten() for p in net.parameters()])
+
+
 def estimator_scores() -> list[dict[str, Any]]:
     """Return held-out accuracies of SparseClassifier on breast_cancer, 5 folds × 2, and of a logistic regression."""
     x, y = load_breast_cancer(return_X_y=True)
@@ -243,8 +285,8 @@ def _mirrored(net: nn.Module, number: int) -> nn.Module:
 
 
 MEASURED = (
-    learning_rates, forward_gradient_variance, estimator_scores, airport_cascades, sparse_relu_networks, norm_by_depth,
-    deep_sparse_digits, initialisers,
+    learning_rates, forward_gradient_variance, rule_estimates, estimator_scores, airport_cascades,
+    sparse_relu_networks, norm_by_depth, deep_sparse_digits, initialisers,
 )  # fmt: skip
 
 

@@ -17,11 +17,11 @@ READING = """## In short
   excluded in all six: shuffling costs SNIP and GraSP 0.4 to 0.6 points, which is most of what lies between a random
   mask and dense here, and *gains* SynFlow 0.2 to 0.3, whose masks leave half of the hidden units without weights. Our
   guess for the first two: they see which pixels of MNIST are blank, and a shuffled mask spends weights on them.
-- **Rewinding (8): later rewinding helps, rate rewinding is not the best.** Both LRR (+0.3) and WR (+0.4) are better than
-  iterative pruning from the first weights, but LRR is 0.1 [0.03, 0.3] points *below* WR.
-- **Masks and weights (9): warm-up signs are enough, but the mask alone is worth something too.** On the mask of LRR the
-  weights of a short warm-up, or their signs, are as good as LRR, as claimed. Fresh weights on it are 0.4 [0.2, 0.5]
-  points better than on a random mask of the same counts; the paper has no difference.
+- **Rewinding (8): later rewinding helps, rate rewinding is not the best.** Both LRR (+0.3) and WR (+0.4) are better
+  than iterative pruning from the first weights, but LRR is 0.1 [0.03, 0.3] points *below* WR.
+- **Masks and weights (9): warm-up signs are enough, but the mask alone is worth something too.** On the mask of LRR
+  the weights of a short warm-up, or their signs, are as good as LRR, as claimed. Fresh weights on it are 0.4 [0.2,
+  0.5] points better than on a random mask of the same counts; the paper has no difference.
 - **Signs and magnitudes (10): holds on masks of gradual pruning.** Learned signs with fresh magnitudes close 1.3 [1.1,
   1.7] of the gap, learned magnitudes with fresh signs none (they are worse than fresh weights, by 0.7 of it). On the
   mask of AC/DC the order is the same, but AC/DC is no better than fresh weights on its mask, so there is no gap to
@@ -29,10 +29,11 @@ READING = """## In short
 - **Sign-In (11): a tenth of a point, in two places of five.** The papers have more than one. Its resets are not shown
   to matter: products m · w alone do as well everywhere.
 - **HAM (12): nothing under AdamW, worse under SGD.** Dense networks are not worse with it, as claimed. On random masks
-  it gains nothing under AdamW; under SGD it is 0.5 points below, and at density 0.05 one network of the ten diverged at
-  the rate that was best on the tuning rows.
-- **Cycles (13): contradicted on this network.** Four cycles are 0.4 points below one schedule of the same length. At 98%
-  SCULPT is 1.5 points better than cycles on a random mask, as claimed, and LRR is not shown to be better than SCULPT.
+  it gains nothing under AdamW; under SGD it is 0.5 points below, and at density 0.05 one network of the ten diverged
+  at the rate that was best on the tuning rows.
+- **Cycles (13): contradicted on this network.** Four cycles are 0.4 points below one schedule of the same length. At
+  98% SCULPT is 1.5 points better than cycles on a random mask, as claimed, and LRR is not shown to be better than
+  SCULPT.
 - **Masks that move (14): the lower rungs hold, the upper ones cannot be told apart.** SET is better than a static mask
   (+0.4 at density 0.1, +0.8 at 0.02) and better with ERK than uniform. RigL is not shown to be better than SET, nor
   dense better than RigL: both differences lie within two tenths of a point. Twice the epochs help RigL (+0.2) and a

@@ -125,7 +125,7 @@ def test_every_method_learns_the_digits_at_density_a_fifth(method: str, digits: 
 def test_a_forward_gradient_learns_without_a_backward_pass(digits: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
     x, y, x_test, y_test = digits
     monkeypatch.setattr(torch.Tensor, "backward", None)
-    settings = Training("static", 0.3, rate=0.01, epochs=8, rule="forward-gradient", directions=16)
+    settings = Training("static", 0.3, rate=0.01, epochs=12, rule="forward-gradient", directions=16)
     net = train(build({"kind": "mlp", "widths": [64, 10]}, rng=0), x, y, settings, task="classification", rng=0)
     assert accuracy(net, x_test, y_test) > 0.7
     assert masks.density(net) == 192 / 640
