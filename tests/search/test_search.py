@@ -488,6 +488,8 @@ def test_forward_gradients_run_beside_a_yardstick(small, tmp_path):
     assert verdict["plan"]["rule"] == "forward-gradient"
     assert by_id["backprop"]["walk"] == "yardstick"
     assert by_id["backprop"]["score"] is not None
+    assert by_id["backprop"]["queries"] is None
+    assert by_id["dense"]["queries"] > 6 * 16  # slopes of 16 directions in every step
     assert by_id["dense"]["score"] > 0.6  # it learns, though more slowly
 
 
