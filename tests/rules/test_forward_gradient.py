@@ -338,3 +338,15 @@ def test_options_are_checked() -> None:
         ForwardGradient(law="cauchy")
     with pytest.raises(UserError, match="chunk"):
         ForwardGradient(chunk=0)
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_gradients_lie_in_memory_as_their_parameters_do(fused: bool) -> None:
+    net = nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+    twin = copy.deepcopy(net).to(memory_format=torch.contiguous_format)
+    x, y = torch.randn(2, 3, 5, 5, generator=generator(1)), torch.zeros(2, 4, 3, 3)
+    for one in (net, twin):
+        ForwardGradient(4, rng=0)(one, nn.functional.mse_loss, x, y)
+        assert one.weight.grad.stride() == one.weight.stride()
+        torch.optim.AdamW(one.parameters(), lr=0.1, fused=fused).step()
+    torch.testing.assert_close(net.weight, twin.weight)

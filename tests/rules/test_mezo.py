@@ -234,3 +234,37 @@ def test_wrong_use_is_told():
         ReplaySGD(net.parameters(), MeZO(), lr=-1)
     with pytest.raises(UserError, match="share"):
         SparseMeZO(share=0)
+
+
+def test_frozen_parameters_do_not_decay():
+    net, x, y = small()
+    net[0].weight.requires_grad_(False)
+    before = net[0].weight.clone()
+    rule = MeZO(rng=0)
+    optimizer = ReplaySGD(net.parameters(), rule, lr=0.1, weight_decay=0.5)
+    rule(net, nn.functional.mse_loss, x, y)
+    optimizer.step()
+    assert torch.equal(net[0].weight, before)
+
+
+def test_directions_of_another_life_are_refused():
+    net, x, y = small()
+    rule, other = MeZO(rng=0), MeZO(rng=0)
+    rule(net, nn.functional.mse_loss, x, y)
+    other.load_state_dict(rule.state_dict())
+    with pytest.raises(UserError, match="not seen since"):
+        ReplaySGD(net.parameters(), other, lr=0.1).step()
+
+
+def test_sparse_mezo_follows_the_mask_and_waits_for_its_steps():
+    net = nn.Linear(100, 1, bias=False)
+    rule = SparseMeZO(share=0.5, rng=0)
+    x, y = torch.randn(6, 100), torch.randn(6, 1)
+    rule(net, nn.functional.mse_loss, x, y)
+    first = rule.parts[0][1].clone()
+    rule(net, nn.functional.mse_loss, x, y)
+    assert torch.equal(rule.parts[0][1], first)  # no step between: the same places, whatever three additions rounded
+    rule.pending.clear()
+    sparsify(net, 0.2, rng=0)
+    rule(net, nn.functional.mse_loss, x, y)
+    assert len(rule.parts[0][1]) == 10

@@ -9,7 +9,15 @@ from small_rules import exact, flat, generator, small
 from torch import nn
 
 from sparsefire.errors import UserError
-from sparsefire.rules import Backprop, ForwardGradient, MeZO, Repeated
+from sparsefire.rules import (
+    Backprop,
+    FeedbackAlignment,
+    ForwardGradient,
+    LocalLosses,
+    MeZO,
+    PredictiveCoding,
+    Repeated,
+)
 from sparsefire.sparsity import sparsify
 
 
@@ -104,3 +112,55 @@ def test_options_are_checked():
         Repeated(times=0)
     with pytest.raises(UserError, match="no gradient"):
         Repeated(MeZO())
+
+
+@pytest.mark.parametrize("inner", [FeedbackAlignment(rng=0), LocalLosses(rng=0), PredictiveCoding(variant="z-il")])
+def test_local_rules_can_be_repeated(inner):
+    net, x, y = small()
+    Repeated(inner, times=2, step=0.1)(net, nn.functional.mse_loss, x, y)
+    assert float(flat(net).abs().min()) > 0
+
+
+def test_statistics_move_once_and_dropout_is_one_mask():
+    net = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Dropout(0.5), nn.Linear(6, 1))
+    twin = copy.deepcopy(net)
+    x, y = torch.randn(6, 4, generator=generator(1)), torch.randn(6, 1, generator=generator(2))
+    with torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(2)
+        Repeated(ForwardGradient(rng=0), times=3)(net, nn.functional.mse_loss, x, y)
+        after = torch.get_rng_state()
+        torch.random.default_generator.manual_seed(2)
+        twin(x)
+        assert torch.equal(after, torch.get_rng_state())
+    for a, b in zip(net.buffers(), twin.buffers(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_weights_of_several_types_come_back_bit_for_bit():
+    class Mixed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Linear(3, 4).bfloat16(), nn.Linear(4, 1)
+
+        def forward(self, x):
+            return self.b(torch.tanh(self.a(x.bfloat16())).float())
+
+    mixed = Mixed()
+    start = [p.detach().clone() for p in mixed.parameters()]
+    Repeated(ForwardGradient(rng=0), times=2)(mixed, nn.functional.mse_loss, torch.ones(2, 3), torch.ones(2, 1))
+    assert all(torch.equal(p, s) for p, s in zip(mixed.parameters(), start, strict=True))
+
+
+def test_rigl_is_refused():
+    net = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 2))
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    topology = sparsify(net, 0.4, "rigl", optimizer=optimizer, steps=100, rng=0)
+    rule = Repeated(Backprop(), times=2)
+
+    def train():
+        for _ in range(100):
+            rule(net, nn.functional.mse_loss, torch.ones(4, 6), torch.zeros(4, 2))
+            optimizer.step(), topology.step(), optimizer.zero_grad()
+
+    with pytest.raises(UserError, match="absent weights"):
+        train()

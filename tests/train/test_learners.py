@@ -8,7 +8,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from sparsefire.errors import UserError
-from sparsefire.rules import RULES, TwoQuery
+from sparsefire.rules import RULES, MeZO, TwoQuery
 from sparsefire.train import Training, build, outputs_of, train
 from sparsefire.train.learners import LEARNERS, learner
 from sparsefire.train.loop import rule_of, serves
@@ -19,6 +19,7 @@ def test_names_are_those_of_the_rules() -> None:
     for name, one in LEARNERS.items():
         made = one.make(0, 2)
         assert type(made) is RULES[name]
+        assert isinstance(made.dense_gradients, bool)
         assert one.longer >= 1
         assert one.cost >= 1
 
@@ -42,8 +43,18 @@ def test_rules_that_replay_go_with_plain_weights_alone() -> None:
     assert serves("mezo", "gmp")
     for method in ("sign-in", "spred", "ham", "sam", "rigl"):
         assert not serves("mezo", method)
+        assert not serves(MeZO(), method)
     with pytest.raises(UserError, match="leaves no gradient"):
         rule_of(Training("ham", 0.5, rule="mezo"), 0)
+
+
+@pytest.mark.parametrize("method", ["l0", "gates", "synaptic-noise", "poisson-noise"])
+def test_methods_that_draw_noise_want_rules_of_one_pass(method: str) -> None:
+    able = {name for name, one in LEARNERS.items() if not one.refused and serves(name, method)}
+    assert able == {"backprop", "feedback-alignment", "direct-feedback-alignment", "local-losses"}
+    x, y = torch.randn(8, 3).numpy(), (torch.arange(8) % 2).numpy()
+    with pytest.raises(UserError, match="draws noise in every pass"):
+        train(nn.Sequential(nn.Linear(3, 2)), x, y, Training(method, 0.5), task="classification", rule=TwoQuery())
 
 
 ACCURACY = {

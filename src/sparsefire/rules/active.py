@@ -80,6 +80,17 @@ class Active:
         return found
 
     @torch.no_grad()
+    def copy(self) -> dict[str, Tensor]:
+        """Return copies of the whole parameters, to be put back bit for bit."""
+        return {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
+
+    @torch.no_grad()
+    def restore_(self, held: Mapping[str, Tensor]) -> None:
+        """Put such copies back."""
+        for name, parameter in self.parameters.items():
+            parameter.copy_(held[name])
+
+    @torch.no_grad()
     def vector(self) -> Tensor:
         """Return a copy of the active entries, [size]."""
         return torch.cat([self._flat(name, p.detach()).to(self.dtype) for name, p in self.parameters.items()])

@@ -96,9 +96,9 @@ def finite(losses: Tensor, budget: Budget) -> Tensor:
 
 @torch.no_grad()
 def add_gradient_(parameter: nn.Parameter, gradient: Tensor) -> None:
-    """Accumulate into ``.grad``, as backward does."""
+    """Accumulate into ``.grad`` as backward does: in the parameter's layout of memory, which fused steps rely on."""
     if parameter.grad is None:
-        parameter.grad = gradient.detach().clone()
+        parameter.grad = torch.empty_like(parameter).copy_(gradient)
     else:
         parameter.grad.add_(gradient)
 

@@ -6,7 +6,7 @@ scaling up zeroth-order optimization for deep model training, ICLR 2024. arXiv:2
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -49,6 +49,8 @@ class CoordinateDifferences(WeightRule):
     5
     """
 
+    directions: int = field(default=1, init=False, repr=False)
+    law: str = field(default="coordinates", init=False, repr=False)
     scale: float = 1e-3
     share: float = 1.0
     shares: str = "uniform"
@@ -113,7 +115,7 @@ class CoordinateDifferences(WeightRule):
         """Return the GraSP scores of the active weights from losses alone; the smallest are kept."""
         active, noise = batch.active, SameNoise()
         directions = draw("normal", GUIDE, active.size, self._generator, active.dtype)
-        start = active.vector()
+        held, start = active.copy(), active.vector()
 
         def gradient() -> Tensor:
             noise.rewind()
@@ -122,7 +124,8 @@ class CoordinateDifferences(WeightRule):
             for block in directions.split(self.chunk or fitting(active, batch.x)):
                 noise.rewind()
                 found.append(self._finite(losses_at(batch, block, (self.scale,)))[0])
-            return (torch.cat(found) - base) / self.scale @ directions.to(active.device) / GUIDE
+            slopes = ((torch.cat(found) - base) / self.scale).to(active.dtype)
+            return slopes @ directions.to(active.device) / GUIDE
 
         first = gradient()
         step = self.scale / max(1.0, float(first.norm()))
@@ -130,7 +133,7 @@ class CoordinateDifferences(WeightRule):
             active.write_(start + step * first)
             second = gradient()
         finally:
-            active.write_(start)
+            active.restore_(held)
             noise.rewind()
         return (-start * (second - first) / step).cpu()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,9 +14,16 @@ from torch import Tensor, nn
 from sparsefire.errors import UserError
 from sparsefire.rules.active import Active
 from sparsefire.rules.call import LossFunction, Rule, call
+from sparsefire.rules.decorrelated import DecorrelatedNodePerturbation
 from sparsefire.rules.directions import draw, generator_of
+from sparsefire.rules.node_perturbation import NodePerturbation
 from sparsefire.rules.quiet import SameNoise, frozen_statistics
+from sparsefire.rules.unit_wise import UnitDifferences
+from sparsefire.rules.weights import WeightRule
 from sparsefire.statistics.intervals import mean_interval
+
+PERTURBING = (WeightRule, NodePerturbation, DecorrelatedNodePerturbation, UnitDifferences)
+"""Rules whose ``scale`` is the size of a perturbation."""
 
 SCALES = (0.1, 1.0, 10.0)
 """Multiples of a rule's perturbation at which its bias is measured."""
@@ -100,9 +107,10 @@ def diagnose(
     if not size > 0:
         raise UserError("there is nothing to compare with.", came="a gradient of zero on this batch")
     found, biases = {}, {}
-    scale = getattr(rule, "scale", None)
-    for multiple in SCALES if scale is not None else (1.0,):
-        other = copy.deepcopy(rule) if scale is None else _rescaled(rule, scale * multiple)
+    for multiple in SCALES if isinstance(rule, PERTURBING) and hasattr(rule, "scale") else (1.0,):
+        other = copy.deepcopy(rule)
+        if multiple != 1:
+            other.scale *= multiple  # type: ignore[attr-defined]
         estimates = _estimates(other, twin, loss_fn, x, y, active, repeats, noise)
         spread = float(estimates.var(0).sum())
         biases[multiple] = (float((estimates.mean(0) - gradient).square().sum()) - spread / repeats) / size**2
@@ -123,10 +131,6 @@ def diagnose(
         biases,
         rank,
     )
-
-
-def _rescaled(rule: Any, scale: float) -> Any:
-    return replace(copy.deepcopy(rule), scale=scale)
 
 
 def _mean_loss(net: nn.Module, loss_fn: LossFunction, x: Any, y: Any) -> Tensor:

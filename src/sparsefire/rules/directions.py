@@ -26,7 +26,7 @@ def generator_of(rng: Any) -> torch.Generator:
 
 
 def draw(law: str, count: int, size: int, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Return directions [count, size], on the CPU.
+    """Return directions [count, size], on the device of the generator.
 
     Args:
         law: ``"rademacher"`` (entries ±1), ``"normal"``, ``"sphere"`` (uniform on the sphere of radius √n),
@@ -54,18 +54,14 @@ def bits(law: str, count: int, size: int) -> int:
     return 32 * count * size
 
 
-def kurtosis_excess(law: str, size: int) -> float:
-    """Return c of E|(g·u)u − g|² = (n + c) |g|² for the laws where it does not depend on g: −1 or +1.
+def kurtosis_excess(law: str) -> float:
+    """Return c of E|(g·u)u − g|² = (n + c) |g|²: q − 2 for independent entries with fourth moment q.
 
-    For entries that are independent with fourth moment q the square is (n − 2) |g|² + q Σ gᵢ⁴/|g|² … summed over i:
-    it is g-free for q = 1 (signs) and q = 3 (normal), on the sphere and for coordinates.
-
-    >>> kurtosis_excess("normal", 10), kurtosis_excess("sphere", 10)
-    (1.0, -1.0)
+    >>> kurtosis_excess("normal"), kurtosis_excess("rademacher"), round(kurtosis_excess("uniform"), 6)
+    (1.0, -1.0, -0.2)
     """
-    if law not in ("rademacher", "normal", "sphere", "coordinates"):
-        raise UserError(f"the variance under law {law!r} depends on the gradient.", expected="rademacher or normal")
-    return 1.0 if law == "normal" else -1.0
+    check_law(law)
+    return {"normal": 1.0, "uniform": 1.8 - 2}.get(law, -1.0)
 
 
 def check_law(law: str) -> None:

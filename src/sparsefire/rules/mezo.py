@@ -19,7 +19,7 @@ from sparsefire.rules.active import Active
 from sparsefire.rules.budget import Budget
 from sparsefire.rules.call import LossFunction, call, finite, refuse_dense_request, rows_of, scalar
 from sparsefire.rules.directions import bits, check_count
-from sparsefire.rules.quiet import SameNoise, frozen_statistics, settle
+from sparsefire.rules.quiet import SameNoise, frozen_statistics, settle, with_statistics
 from sparsefire.rules.replayed_noise import Place, add_noise_, add_noise_from_, check_replayed, places_of
 from sparsefire.rules.weights import check_scale
 
@@ -37,7 +37,8 @@ class MeZO:
     """Read L(θ + c z) and L(θ − c z) in place and keep the slope [L₊ − L₋]/(2c) and the key of z.
 
     It leaves no ``.grad``: :class:`ReplaySGD` draws z again and steps. Memory is that of a forward pass. Weights come
-    back after a call up to rounding of the last digit (three additions).
+    back after a call up to the rounding of three additions, which adds up over calls: 4e-5 of their norm after 500
+    calls in float32, and 6% in bfloat16, whose last digit is not far below c.
 
     Args:
         scale: c.
@@ -87,7 +88,8 @@ class MeZO:
         self.pending += steps
         settle(net, x, noise)
         asked = 2 * self.directions
-        self.budget.add(rows_of(x), asked, asked, bits(self.law, self.directions, active.size))
+        passes = asked + bool(with_statistics(net))
+        self.budget.add(rows_of(x), asked, passes, bits(self.law, self.directions, active.size))
         return torch.stack(seen).mean()
 
     def _active(self, net: nn.Module) -> Active:
@@ -131,7 +133,7 @@ class ReplaySGD(torch.optim.Optimizer):
         params: of the network, or groups with rates of their own.
         rule: a :class:`MeZO`.
         lr: rate.
-        weight_decay: decoupled, on active and absent entries alike.
+        weight_decay: decoupled, on parameters that the rule perturbs.
 
     Raises:
         UserError: a rule that leaves gradients.
@@ -154,11 +156,16 @@ class ReplaySGD(torch.optim.Optimizer):
         """Draw the directions again and step along them."""
         loss = None if closure is None else closure()
         group_of = {id(parameter): group for group in self.param_groups for parameter in group["params"]}
-        if self.rule.pending:
-            for group in self.param_groups:
-                if group["weight_decay"]:
-                    for parameter in group["params"]:
-                        parameter.mul_(1 - group["lr"] * group["weight_decay"])
+        if self.rule.pending and not self.rule.parts:
+            raise UserError(
+                "these directions were drawn for a network that the rule has not seen since it was loaded.",
+                came=f"{len(self.rule.pending)} directions without their parameters",
+                expected="a checkpoint between a step and the next call",
+            )
+        for parameter, _ in self.rule.parts if self.rule.pending else ():
+            group = group_of.get(id(parameter))
+            if group is not None and group["weight_decay"]:
+                parameter.mul_(1 - group["lr"] * group["weight_decay"])
         rates = [
             group_of[id(parameter)]["lr"] if id(parameter) in group_of else 0.0  # frozen since
             for parameter, _ in self.rule.parts

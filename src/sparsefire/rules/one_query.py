@@ -36,7 +36,8 @@ class OneQuery(WeightRule):
             unperturbed, to begin with.
         mean_rate: rate of the running mean, in (0, 1].
         trace: λ in [0, 1): the direction that is credited is eₖ = λ eₖ₋₁ + uₖ, an eligibility trace, for losses that
-            come late. 0 has none; the previous loss as a baseline then makes the mean shorter by 1 − λ.
+            come late. 0 has none. A baseline that holds earlier losses then shortens the mean, by 1 − λ with the
+            previous loss and by 1 − ρλ/(1 − λ(1 − ρ)) with a running mean of rate ρ; ``"none"`` does not.
         antithetic: ask at θ − c u_k as well; with K even, half of the directions are new and half their mirror images.
         directions, law, rng, chunk: as of :class:`~sparsefire.rules.weights.WeightRule`.
 
@@ -62,6 +63,10 @@ class OneQuery(WeightRule):
         self._trace: Tensor | None = None
         if not 0 <= self.trace < 1:
             raise UserError("a trace fades.", came=f"trace={self.trace!r}", expected="a number in [0, 1)")
+        if self.antithetic and self.trace:
+            raise UserError(
+                "mirrored directions cancel in a trace.", came="antithetic=True with a trace", expected="one"
+            )
         if self.antithetic and self.directions % 2:
             raise UserError(
                 "mirrored directions come in pairs.", came=f"directions={self.directions}", expected="an even number"

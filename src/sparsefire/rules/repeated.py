@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from sparsefire.errors import UserError
 from sparsefire.rules.active import Active
 from sparsefire.rules.budget import Budget
-from sparsefire.rules.call import LossFunction, Rule
+from sparsefire.rules.call import LossFunction, Rule, refuse_dense_request
 from sparsefire.rules.forward_gradient import ForwardGradient
+from sparsefire.rules.quiet import SameNoise, frozen_statistics, settle
 
 
 @dataclass(eq=False)
@@ -60,25 +61,29 @@ class Repeated:
         """Whether losses are one per row: as of the rule inside."""
         return self.rule.per_example
 
-    @torch.no_grad()
     def __call__(self, net: nn.Module, loss_fn: LossFunction, x: Any, y: Any) -> Tensor:
-        active = Active(net)
-        start = active.vector()
-        held = {name: parameter.grad for name, parameter in active.parameters.items()}
+        refuse_dense_request(net, type(self).__name__)
+        active, noise = Active(net), SameNoise()
+        held, start = active.copy(), active.vector()
+        gradients = {name: parameter.grad for name, parameter in active.parameters.items()}
         spent = Budget(**self.rule.budget.state_dict())  # type: ignore[arg-type]
+        losses = []
         try:
-            losses = []
-            for _ in range(self.times):
-                for parameter in active.parameters.values():
-                    parameter.grad = None
-                losses.append(self.rule(net, loss_fn, x, y))
-                active.write_(active.vector() - self.step * active.gradient())
+            with frozen_statistics(net):
+                for _ in range(self.times):
+                    for parameter in active.parameters.values():
+                        parameter.grad = None
+                    noise.rewind()
+                    with torch.enable_grad():
+                        losses.append(self.rule(net, loss_fn, x, y))
+                    active.write_(active.vector() - self.step * active.gradient())
             moved = active.vector()
         finally:
-            active.write_(start)
+            active.restore_(held)
             for name, parameter in active.parameters.items():
-                parameter.grad = held[name]
+                parameter.grad = gradients[name]
         active.add_gradient_((start - moved) / self.step)
+        settle(net, x, noise)
         now = self.rule.budget
         self.budget.add(
             (now.samples - spent.samples) // self.times,

@@ -20,8 +20,8 @@ class SparseMeZO(MeZO):
     """As :class:`~sparsefire.rules.mezo.MeZO`, but only weights up to a threshold of their parameter move.
 
     Thresholds are quantiles of |θ| over the active weights of each parameter with more than one dimension, taken when
-    the rule first sees the network; the mask |θ| ≤ threshold is found anew in every call, so that weights that outgrow
-    it rest. Vectors (biases, norms) move as a whole.
+    the rule first sees the network and whenever the number of active weights has changed; the mask |θ| ≤ threshold is
+    found anew in every call, so that weights that outgrow it rest. Vectors (biases, norms) move as a whole.
 
     Args:
         share: of the weights of each parameter that lie below its threshold, in (0, 1].
@@ -42,30 +42,36 @@ class SparseMeZO(MeZO):
         if not 0 < self.share <= 1:
             raise UserError("a share of the weights moves.", came=f"share={self.share!r}", expected="in (0, 1]")
         self._thresholds: dict[str, float] | None = None
+        self._sizes: list[int] = []
+        self._keep: dict[str, Tensor] | None = None
 
     def _active(self, net: nn.Module) -> Active:
         whole = Active(net)
-        if self._thresholds is None:
+        if self.pending and self._keep is not None:  # steps that wait are for these places
+            return Active(net, self._keep)
+        if self._thresholds is None or self._sizes != whole.sizes:
+            self._sizes = list(whole.sizes)
             self._thresholds = {
                 name: _quantile(parameter.detach(), whole.places[name], self.share)
-                for name, parameter in whole.parameters.items()
-                if parameter.ndim > 1
+                for (name, parameter), size in zip(whole.parameters.items(), whole.sizes, strict=True)
+                if parameter.ndim > 1 and size
             }
-        keep = {
+        self._keep = {
             name: whole.parameters[name].detach().abs() <= threshold
             for name, threshold in self._thresholds.items()
             if name in whole.parameters
         }
-        return Active(net, keep)
+        return Active(net, self._keep)
 
     def state_dict(self) -> dict[str, object]:
         """Return what the rule remembers, as plain numbers."""
-        return {**super().state_dict(), "thresholds": self._thresholds}
+        return {**super().state_dict(), "thresholds": self._thresholds, "sizes": self._sizes}
 
     def load_state_dict(self, state: dict[str, object]) -> None:
         """Go on from where such a state was taken."""
         super().load_state_dict(state)
         self._thresholds = state["thresholds"]  # type: ignore[assignment]
+        self._sizes = list(state["sizes"])  # type: ignore[call-overload]
 
 
 def _quantile(weight: Tensor, place: Tensor | None, share: float) -> float:

@@ -23,7 +23,7 @@ from sparsefire.rules.asking import Batch, fitting
 from sparsefire.rules.budget import Budget
 from sparsefire.rules.call import LossFunction, finite, refuse_dense_request, rows_of
 from sparsefire.rules.directions import bits, check_count, check_law, draw, generator_of
-from sparsefire.rules.quiet import SameNoise, settle
+from sparsefire.rules.quiet import SameNoise, settle, with_statistics
 
 
 @dataclass(eq=False)
@@ -34,7 +34,8 @@ class WeightRule:
         directions: K, at least 1.
         law: of the directions, see :func:`~sparsefire.rules.directions.draw`.
         rng: draws them; see :func:`~sparsefire.rules.directions.generator_of`.
-        chunk: directions evaluated at once; None takes as many as fit into 64 MiB. It does not change the result.
+        chunk: directions evaluated at once; None takes as many as fit into 64 MiB. The result does not depend on
+            it but for rounding.
     """
 
     directions: int = 1
@@ -59,7 +60,8 @@ class WeightRule:
         estimate, loss, queries = self._estimate(batch)
         batch.active.add_gradient_(estimate)
         settle(net, x, noise)
-        self.budget.add(rows_of(x), queries, self._passes(queries), self._bits(batch.active))
+        passes = self._passes(queries) + bool(with_statistics(net))
+        self.budget.add(rows_of(x), queries, passes, self._bits(batch.active))
         return loss
 
     def _estimate(self, batch: Batch) -> tuple[Tensor, Tensor, int]:

@@ -28,7 +28,8 @@ class ZeroOrderSAM:
     """Estimate the gradient at θ + ρ ĝ/‖ĝ‖, where ĝ is a two-query estimate of the gradient at θ.
 
     The way up costs 2m losses and no backward pass; the gradient there is exact by default, so that a step needs one
-    backward pass where SAM needs two. Another rule in its place makes it free of derivatives altogether.
+    backward pass where SAM needs two. It returns the mean of the losses around θ. Another rule in its place makes it
+    free of derivatives altogether.
 
     Args:
         radius: ρ.
@@ -60,6 +61,10 @@ class ZeroOrderSAM:
         check_scale(self.scale)
         if not self.radius > 0:
             raise UserError("the way up has a length.", came=f"radius={self.radius!r}", expected="a number above 0")
+        if getattr(self.descent, "replays", False):
+            raise UserError(
+                f"{type(self.descent).__name__} leaves no gradient to step along.", came="a rule that replays"
+            )
         if self.descent.per_example:
             raise UserError(
                 "the way up reads one loss for the batch, and the rule for the way down one per row.",
@@ -78,16 +83,16 @@ class ZeroOrderSAM:
         batch = Batch(net, loss_fn, x, y, active)
         directions = draw(self.law, self.directions, active.size, self._generator, active.dtype)
         losses = finite(losses_at(batch, directions, (self.scale, -self.scale)), self.budget)
-        above, below = losses
+        above, below = losses.to(active.dtype)
         up = ((above - below) / (2 * self.scale)) @ directions.to(active.device)
-        start = active.vector()
+        held, start = active.copy(), active.vector()
         before = self.descent.budget.queries, self.descent.budget.forward_passes, self.descent.budget.random_bits
         noise.rewind()
         try:
             active.write_(start + up * (self.radius / up.norm().clamp_min(torch.finfo(up.dtype).tiny)))
-            loss = self.descent(net, loss_fn, x, y)
+            self.descent(net, loss_fn, x, y)
         finally:
-            active.write_(start)
+            active.restore_(held)
         now = self.descent.budget
         self.budget.add(
             rows_of(x),
@@ -95,7 +100,7 @@ class ZeroOrderSAM:
             losses.numel() + now.forward_passes - before[1],
             bits(self.law, self.directions, active.size) + now.random_bits - before[2],
         )
-        return loss
+        return losses.mean()
 
     def state_dict(self) -> dict[str, Any]:
         """Return what the rule and the one inside remember."""

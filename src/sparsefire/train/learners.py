@@ -24,6 +24,7 @@ class Learner:
         cost: seconds of a step over those of back-propagation, about.
         perturbs_weights: whether every weight adds noise, so that a smaller network is the default.
         directions: queried per step, where the rule has them.
+        one_pass: whether it differentiates one pass, which may draw noise of its own; others ask again and again.
         refused: why it cannot be had by name; empty if it can.
     """
 
@@ -33,6 +34,7 @@ class Learner:
     cost: float = 1.0
     perturbs_weights: bool = False
     directions: int = 1
+    one_pass: bool = False
     refused: str = ""
 
 
@@ -41,7 +43,7 @@ def _weights(make: Callable[[Any, int], Rule], cost: float, rate: float = 1e-2, 
 
 
 LEARNERS: dict[str, Learner] = {
-    "backprop": Learner(lambda rng, k: rules.Backprop()),
+    "backprop": Learner(lambda rng, k: rules.Backprop(), one_pass=True),
     "forward-gradient": _weights(lambda rng, k: rules.ForwardGradient(k, rng=rng), 6.0),
     "repeated-forward-gradient": _weights(
         lambda rng, k: rules.Repeated(rules.ForwardGradient(rng=rng), times=k, step=1e-3), 16.0, directions=8
@@ -57,9 +59,11 @@ LEARNERS: dict[str, Learner] = {
     "zero-order-sam": Learner(lambda rng, k: rules.ZeroOrderSAM(rng=rng), cost=4.0),
     "node-perturbation": Learner(lambda rng, k: rules.NodePerturbation(directions=k, rng=rng), cost=3.0, longer=3),
     "unit-differences": Learner(lambda rng, k: rules.UnitDifferences(rng=rng), cost=8.0),
-    "feedback-alignment": Learner(lambda rng, k: rules.FeedbackAlignment(rng=rng), cost=1.5),
-    "direct-feedback-alignment": Learner(lambda rng, k: rules.DirectFeedbackAlignment(rng=rng), cost=1.5),
-    "local-losses": Learner(lambda rng, k: rules.LocalLosses(rng=rng), cost=2.0),
+    "feedback-alignment": Learner(lambda rng, k: rules.FeedbackAlignment(rng=rng), cost=1.5, one_pass=True),
+    "direct-feedback-alignment": Learner(
+        lambda rng, k: rules.DirectFeedbackAlignment(rng=rng), cost=1.5, one_pass=True
+    ),
+    "local-losses": Learner(lambda rng, k: rules.LocalLosses(rng=rng), cost=2.0, one_pass=True),
     "predictive-coding": Learner(lambda rng, k: rules.PredictiveCoding(variant="z-il"), cost=3.0),
     "decorrelated-node-perturbation": Learner(
         lambda rng, k: rules.DecorrelatedNodePerturbation(rng=rng),

@@ -17,6 +17,7 @@ from sparsefire.errors import UserError
 from sparsefire.propagation import init
 from sparsefire.rules import RULES, MeZO, ReplaySGD, Rule
 from sparsefire.sparsity import METHODS, recipe, sparsify
+from sparsefire.sparsity.parameterisation.choices import DEEP
 from sparsefire.sparsity.steps import SAM, needs_closure
 from sparsefire.train.learners import LEARNERS, learner
 from sparsefire.train.networks import initialise_
@@ -55,7 +56,7 @@ class Training:
         batch: rows per step.
         weight_decay: decoupled, on weights.
         rule: how it learns, a name in :data:`sparsefire.train.learners.LEARNERS`.
-        directions: queried per step by rules that have them.
+        directions: queried per step by rules that have them; None takes the rule's own number.
         init: a name in ``INITIALISERS``; ``"own"`` leaves the network as it comes
             (He normal for mlp and cnn).
     """
@@ -68,7 +69,7 @@ class Training:
     batch: int = 64
     weight_decay: float = 0.02
     rule: str = "backprop"
-    directions: int = 16
+    directions: int | None = None
     init: str = "own"
 
 
@@ -108,7 +109,10 @@ def train(
     if not len(x):
         raise UserError("there are no rows to train on.")
     rows, targets = torch.from_numpy(np.ascontiguousarray(x)), torch.from_numpy(np.ascontiguousarray(y))
-    rule = rule_of(training, rng) if rule is None else rule
+    if rule is None:
+        rule = rule_of(training, rng)
+    else:
+        check_rule(rule, training.method)
     loss_fn = _loss(task, rule.per_example)
     if task == "regression":
         targets = targets.to(rows.dtype)
@@ -163,38 +167,57 @@ def steps_of(training: Training, rows: int) -> int:
     return training.epochs * len(_Batches(rows, min(training.batch, rows)))
 
 
-def serves(rule: str, method: str) -> bool:
-    """Say whether a rule gives the gradients that a method asks for.
+def serves(rule: str | Rule, method: str) -> bool:
+    """Say whether a rule gives what a method asks for.
 
-    Methods that change gradients or steps (factors, penalties, HAM, SAM) need ``.grad``, which rules that replay their
-    noise do not leave.
+    Some methods grow by the gradient of absent weights; some draw noise in every pass (gates, noisy weights), which
+    rules that ask about a batch again and again cannot hold still; some change gradients or steps (factors,
+    penalties, HAM, SAM), and rules that replay their noise leave no ``.grad``.
 
     >>> serves("forward-gradient", "gmp"), serves("forward-gradient", "rigl"), serves("mezo", "spred")
     (True, False, False)
     """
-    if method == "dense":
-        return True
-    chosen, kind = recipe(method), RULES[rule]
-    if getattr(kind, "replays", False) and (chosen.parameterisation is not None or chosen.optimizer_steps):
-        return False
-    return "dense gradient" not in chosen.needs or getattr(kind, "dense_gradients", False) is True
+    return not _refusal(rule, method)
 
 
-def check_rule(rule: str, method: str) -> None:
-    """Raise when a method needs gradients a rule cannot give.
+def check_rule(rule: str | Rule, method: str) -> None:
+    """Raise when there is no such rule, or it does not go with a method.
 
     >>> check_rule("backprop", "rigl")
     """
-    learner(rule)
-    if not serves(rule, method):
+    if isinstance(rule, str):
+        learner(rule)
+    reason = _refusal(rule, method)
+    if reason:
         able = [name for name in METHODS if serves(rule, name)]
         raise UserError(
-            f"method {method!r} grows where the gradient of absent weights is large, which rule {rule!r} does not see."
-            if "dense gradient" in recipe(method).needs
-            else f"method {method!r} changes gradients or steps, and rule {rule!r} leaves no gradient.",
-            came=f"--methods {method} with --rule {rule}",
+            f"method {method!r} {reason}",
+            came=f"--methods {method} with --rule {_name_of(rule)}",
             expected=f"a method that goes with it: {', '.join(able)}",
         )
+
+
+def _name_of(rule: str | Rule) -> str:
+    if isinstance(rule, str):
+        return rule
+    return next((name for name, kind in RULES.items() if type(rule) is kind), "of your own")
+
+
+def _refusal(rule: str | Rule, method: str) -> str:
+    """Return what a method needs that a rule does not give; empty if nothing."""
+    if method == "dense":
+        return ""
+    name, chosen = _name_of(rule), recipe(method)
+    made = LEARNERS[rule].make(0, 1) if isinstance(rule, str) else rule
+    if "dense gradient" in chosen.needs and not made.dense_gradients:
+        return f"grows where the gradient of absent weights is large, which rule {name!r} does not see."
+    if getattr(made, "replays", False) and (chosen.parameterisation is not None or chosen.optimizer_steps):
+        return f"changes gradients or steps, and rule {name!r} leaves no gradient."
+    weights = chosen.parameterisation
+    noisy = weights is not None and weights.draws and weights is not DEEP  # deep factors draw their start alone
+    if noisy and name in LEARNERS and not LEARNERS[name].one_pass:
+        return f"draws noise in every pass, and rule {name!r} asks about a batch more than once."
+    return ""
 
 
 @torch.no_grad()
@@ -265,7 +288,8 @@ def rule_of(training: Training, rng: Any) -> Rule:
     'TwoQuery'
     """
     check_rule(training.rule, training.method)
-    return LEARNERS[training.rule].make(randomness.integer(rng, "directions"), training.directions)
+    way = LEARNERS[training.rule]
+    return way.make(randomness.integer(rng, "directions"), training.directions or way.directions)
 
 
 @dataclass(frozen=True)

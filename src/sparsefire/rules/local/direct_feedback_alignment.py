@@ -44,6 +44,7 @@ class DirectFeedbackAlignment(FeedbackRule):
     {'0': (1, 4)}
     """
 
+    @torch.enable_grad()
     def __call__(self, net: nn.Module, loss_fn: LossFunction, x: Any, y: Any) -> Tensor:
         chain = blocks(net, "direct feedback alignment")
         entering = one_input(x, "direct feedback alignment")

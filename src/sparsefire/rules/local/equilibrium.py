@@ -85,6 +85,7 @@ class EquilibriumPropagation:
         if self.nudging not in ("symmetric", "one-sided"):
             raise UserError(f"there is no nudging {self.nudging!r}.", expected='"symmetric" or "one-sided"')
 
+    @torch.enable_grad()
     def __call__(self, net: nn.Module, loss_fn: LossFunction, x: Any, y: Any) -> Tensor:
         chain, entering = linear_blocks(net, _NAME), one_input(x, _NAME)
         rows, symmetric = len(entering), self.nudging == "symmetric"

@@ -68,6 +68,7 @@ class FeedbackAlignment(FeedbackRule):
 
     masked: bool = True
 
+    @torch.enable_grad()
     def __call__(self, net: nn.Module, loss_fn: LossFunction, x: Any, y: Any) -> Tensor:
         _refuse_other_matrices(net)
         with unmoved_on_error(net):

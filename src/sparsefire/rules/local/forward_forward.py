@@ -75,6 +75,7 @@ class ForwardForward:
             raise UserError(f"there is no goodness {self.goodness!r}.", expected='"sum" or "mean" of squares')
         self._generator = generator_of(self.rng)
 
+    @torch.enable_grad()
     def __call__(self, net: nn.Module, loss_fn: LossFunction | None, x: Any, y: Any) -> Tensor:
         chain = linear_blocks(net, _NAME)
         plain = self._flat(x)

@@ -75,6 +75,7 @@ class LocalLosses:
         self._moves: torch.optim.Optimizer | None = None
         self._bits = 0
 
+    @torch.enable_grad()
     def __call__(self, net: nn.Module, loss_fn: LossFunction, x: Any, y: Any) -> Tensor:
         chain = blocks(net, "local losses")
         entering = one_input(x, "local losses")

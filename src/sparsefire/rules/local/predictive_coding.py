@@ -80,6 +80,7 @@ class PredictiveCoding:
         if self.variant not in _VARIANTS:
             raise UserError(f"there is no variant {self.variant!r}.", expected=", ".join(map(repr, _VARIANTS)))
 
+    @torch.enable_grad()
     def __call__(self, net: nn.Module, loss_fn: LossFunction, x: Any, y: Any) -> Tensor:
         chain, entering = blocks(net, _NAME), one_input(x, _NAME)
         energy = _Energy(chain, loss_fn, entering, y)
