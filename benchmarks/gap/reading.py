@@ -21,11 +21,16 @@ READING = """## In short
 - **On PneumoniaMNIST there is no gap at density 0.1**: gradual pruning is 0.3 *below* the fixed mask, nothing from
   dense to sparse is shown to be above it, and so there is no share to close. Neighbours are 0.32 [0.07, 0.57] above.
 - **On all 60,000 rows of MNIST** the gap is smaller, 0.13 [0.02, 0.24], and `fields` closes 2.5 of it, 1.44 at least
-  (+0.32 [0.26, 0.37]), neighbours more (+0.61): nothing tells them from the dense network, or they are above it.
+  (+0.32 [0.26, 0.37]), neighbours more (+0.61). Dense is at 98.27%, `fields` at 98.23%, neighbours at 98.52%.
 - **At equal operations** (3.6 times the epochs) a fixed random mask is still 0.23 [0.09, 0.37] points below gradual
   pruning; `fields` are 0.22 [0.10, 0.33] and neighbours 0.92 [0.78, 1.07] above it, and longer training gains them
   nothing.
-LATER- **Not run**: convolutional networks, which have receptive fields anyway.
+- **Accuracy against operations** (the picture): at every cost that was tried a fixed mask of `fields` is above gradual
+  pruning and above the dense network, and even a plain random mask is above both up to a fifth of the dense cost.
+- **At density 0.02** the gap is 2.14 [1.88, 2.40] points, and RigL on `fields` closes all of it, 1.02 [0.92, 1.14], at
+  a tenth of the multiplications of gradual pruning and a fiftieth of its memory; `fields` alone, with a mask that
+  stays, 0.78 [0.69, 0.89], as much as RigL from a plain random mask.
+- **Not run**: convolutional networks, which have receptive fields anyway.
 """
 
 HOW = """## How it was measured
