@@ -10,7 +10,7 @@ from small_rules import all_signs, close_on_average, estimate, exact, flat, gene
 from torch import nn
 
 from sparsefire.errors import UserError
-from sparsefire.rules import SPSA, ForwardGradient, TwoQuery, WeightPerturbation, spsa_rates
+from sparsefire.rules import SPSA, ForwardGradient, MeZO, TwoQuery, WeightPerturbation, spsa_rates
 from sparsefire.rules.weights import WeightRule
 from sparsefire.sparsity import sparsify
 
@@ -198,3 +198,14 @@ def test_options_are_checked():
     with pytest.raises(UserError, match="nothing to perturb"):
         TwoQuery()(frozen, nn.functional.mse_loss, torch.ones(2, 2), torch.zeros(2, 1))
     assert issubclass(TwoQuery, WeightRule)
+
+
+@pytest.mark.parametrize(
+    "rule", [TwoQuery(rng=0), WeightPerturbation(rng=0), MeZO(rng=0)], ids=lambda r: type(r).__name__
+)
+def test_a_first_layer_that_works_in_place_does_not_touch_the_batch(rule):
+    net = nn.Sequential(nn.Dropout(0.5, inplace=True), nn.Linear(4, 1))
+    x, y = torch.ones(6, 4), torch.zeros(6, 1)
+    with torch.random.fork_rng(devices=[]):
+        rule(net, nn.functional.mse_loss, x, y)
+    assert torch.equal(x, torch.ones(6, 4))

@@ -14,7 +14,7 @@ from torch.func import functional_call, jvp, vmap
 from sparsefire.errors import UserError
 from sparsefire.rules.active import Active
 from sparsefire.rules.call import LossFunction, call, scalar
-from sparsefire.rules.quiet import SameNoise, frozen_statistics
+from sparsefire.rules.quiet import SameNoise, frozen_statistics, own_inputs
 
 MEMORY = 2**26
 """Bytes that perturbed weights and their activities may take at once, where no chunk is given: a few caches' worth."""
@@ -32,7 +32,8 @@ class Batch:
 
     def loss(self, parameters: dict[str, Tensor]) -> Tensor:
         """Return the loss with these parameters, []."""
-        return scalar(self.loss_fn(functional_call(self.net, parameters, _arguments(self.x), _named(self.x)), self.y))
+        x = own_inputs(self.net, self.x)
+        return scalar(self.loss_fn(functional_call(self.net, parameters, _arguments(x), _named(x)), self.y))
 
 
 def losses_at(batch: Batch, directions: Tensor, scales: Sequence[float] = (1.0,)) -> Tensor:
@@ -75,7 +76,7 @@ def loss_here(batch: Batch) -> Tensor:
     """Return the loss where the weights are, []; a query after it sees the same dropout noise."""
     noise = SameNoise()
     with _asking(batch):
-        loss = scalar(batch.loss_fn(call(batch.net, batch.x), batch.y))
+        loss = scalar(batch.loss_fn(call(batch.net, own_inputs(batch.net, batch.x)), batch.y))
     noise.rewind()
     return loss
 

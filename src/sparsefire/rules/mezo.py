@@ -19,7 +19,7 @@ from sparsefire.rules.active import Active
 from sparsefire.rules.budget import Budget
 from sparsefire.rules.call import LossFunction, call, finite, refuse_dense_request, rows_of, scalar
 from sparsefire.rules.directions import bits, check_count
-from sparsefire.rules.quiet import SameNoise, frozen_statistics, settle, with_statistics
+from sparsefire.rules.quiet import SameNoise, frozen_statistics, own_inputs, settle, with_statistics
 from sparsefire.rules.replayed_noise import Place, add_noise_, add_noise_from_, check_replayed, places_of
 from sparsefire.rules.weights import check_scale
 
@@ -81,7 +81,7 @@ class MeZO:
         with frozen_statistics(net):
             for number in range(self.directions):
                 key = randomness.integer(self._key, self.budget.calls, number)
-                above, below = self._ask(lambda: scalar(loss_fn(call(net, x), y)), key, noise)
+                above, below = self._ask(lambda: scalar(loss_fn(call(net, own_inputs(net, x)), y)), key, noise)
                 finite(torch.stack([above, below]), self.budget)
                 steps.append(Step(key, float(above - below) / (2 * self.scale * self.directions)))
                 seen += [above, below]

@@ -31,6 +31,23 @@ class SameNoise:
             torch.cuda.set_rng_state_all(self._cuda)
 
 
+def own_inputs(net: nn.Module, x: Any) -> Any:
+    """Return the inputs, or copies of them where a layer writes in place: a query must not see what another left.
+
+    >>> x = torch.ones(2); own_inputs(nn.ReLU(), x) is x, own_inputs(nn.ReLU(inplace=True), x) is x
+    (True, False)
+    """
+    if not any(getattr(module, "inplace", False) for module in net.modules()):
+        return x
+    if isinstance(x, torch.Tensor):
+        return x.clone()
+    if isinstance(x, tuple):
+        return tuple(part.clone() if isinstance(part, torch.Tensor) else part for part in x)
+    if hasattr(x, "items"):
+        return {name: part.clone() if isinstance(part, torch.Tensor) else part for name, part in x.items()}
+    return x
+
+
 def with_statistics(net: nn.Module) -> list[nn.modules.batchnorm._NormBase]:
     """Return the norm layers whose running statistics would move."""
     return [
@@ -57,7 +74,7 @@ def settle(net: nn.Module, x: Any, noise: SameNoise) -> None:
     """
     if with_statistics(net):
         noise.rewind()
-        call(net, x)
+        call(net, own_inputs(net, x))
 
 
 @contextmanager

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from sparsefire import masks, randomness
@@ -23,7 +25,8 @@ from sparsefire.sparsity.amounts import CRITICAL, smallest_density
 from sparsefire.sparsity.methods import check_sparse
 from sparsefire.statistics.power import planned_power
 from sparsefire.train import weight_count
-from sparsefire.train.loop import outputs_of, steps_of
+from sparsefire.train.learners import learner
+from sparsefire.train.loop import loss_of, outputs_of, steps_of
 from sparsefire.train.networks import Factory, build
 
 ROWS = 64  # prepared to look at networks with
@@ -79,6 +82,7 @@ def set_up(problem: Problem, request: Request, factory: Factory | nn.Module | No
     description = describe(base, shape, outputs)
     network = build(description, rng=0, factory=factory)
     _try_network(network, shape, outputs, own=base["kind"] == "factory")
+    _try_rule(request.rule, network, shape, problem.task)
     if base["kind"] == "factory":
         base = {**base, "made": _digest(network, shape)}
     size = Size(
@@ -156,6 +160,25 @@ def _try_network(network: nn.Module, shape: tuple[int, ...], outputs: int, *, ow
         raise UserError(
             "the network does not return what the target needs.", came=f"[rows, {found[1]}]", expected=expected
         )
+
+
+def _try_rule(name: str, network: nn.Module, shape: tuple[int, ...], task: str) -> None:
+    """Let a rule see a copy of the dense network once: some serve certain structures alone."""
+    if name in ("backprop", "coordinates"):  # the first serves all, the second would ask thousands of times
+        return
+    twin, rule = copy.deepcopy(network).train(), learner(name).make(0, 1)
+    x = torch.randn((4, *shape), generator=torch.Generator().manual_seed(0))
+    y = torch.zeros(4, dtype=torch.int64 if task == "classification" else torch.float32)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            rule(twin, loss_of(task, rule.per_example), x, y)
+    except UserError as error:
+        raise UserError(
+            f"rule {name!r} cannot train this network: {error.message}",
+            came=error.came,
+            expected=error.expected,
+            attempt=error.attempt or "another rule, or another model",
+        ) from error
 
 
 def _work(network: nn.Module, shape: tuple[int, ...]) -> int:

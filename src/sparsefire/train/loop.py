@@ -113,7 +113,7 @@ def train(
         rule = rule_of(training, rng)
     else:
         check_rule(rule, training.method)
-    loss_fn = _loss(task, rule.per_example)
+    loss_fn = loss_of(task, rule.per_example)
     if task == "regression":
         targets = targets.to(rows.dtype)
     batches = _Batches(len(rows), training.batch)
@@ -130,7 +130,7 @@ def train(
         look = torch.from_numpy(randomness.stream(rng, "rows to look at").permutation(len(rows))[:LOOK])
         topology = sparsify(
             net, training.density, training.method, training.layout, optimizer, scheduler, steps,
-            data=(rows[look], targets[look]), loss=_loss(task), rng=where,
+            data=(rows[look], targets[look]), loss=loss_of(task), rng=where,
         )  # fmt: skip
     if training.init != "own":
         INITIALISERS[training.init](net, rng=randomness.integer(rng, "initial weights"))
@@ -242,7 +242,12 @@ def outputs_of(net: nn.Module, x: np.ndarray) -> np.ndarray:
     return np.nan_to_num(out.double().numpy(), nan=0.0, posinf=1e30, neginf=-1e30)
 
 
-def _loss(task: str, per_row: bool = False) -> Callable[[Tensor, Tensor], Tensor]:
+def loss_of(task: str, per_row: bool = False) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return the loss of a task, of the batch or of each row.
+
+    >>> loss_of("regression", per_row=True)(torch.tensor([[1.0], [3.0]]), torch.tensor([0.0, 0.0])).tolist()
+    [1.0, 9.0]
+    """
     reduction = "none" if per_row else "mean"
     if task == "classification":
         return partial(nn.functional.cross_entropy, reduction=reduction)
