@@ -210,6 +210,15 @@ def test_odd_curves(curves):
     assert (drawn == "") == (not any(c for runs in curves.values() for c in runs))
 
 
+def test_losses_that_were_read_stand_at_the_end_of_the_epochs():
+    made = verdicts.verdict()
+    for row in made["candidates"]:
+        row["queries"] = 1_234_567 if row["id"] == "dense" else None
+    drawn = str(curves_chart.draw(made, {"dense": [[0.1, 0.2, 0.3, 0.4]]}, width=500.0, columns=3))
+    assert "4 · 1.2 M losses" in drawn
+    assert ">2<" not in drawn  # the middle of the epochs makes room
+
+
 def test_long_curves_keep_their_dips():
     curve = np.ones(5000)
     curve[1234] = 0.0

@@ -167,7 +167,7 @@ def _frame(
     parts.append(svg.text(x, y - 8, svg.shorten(panel.title, int(across / 7.6)), class_, full=panel.title))
     for epoch, anchor in ((1, "start"), (epochs // 2, "middle"), (epochs, "end")):
         at = x + (epoch - 1) / max(epochs - 1, 1) * across
-        if epoch > 1 or anchor == "start":
+        if (epoch > 1 or anchor == "start") and not (anchor == "middle" and queries):
             read = f" · {_short(queries)} losses" if anchor == "end" and queries else ""
             parts.append(svg.text(at, y + rise + 15, f"{epoch}{read}", "soft small", anchor=anchor))
     return parts
