@@ -2,9 +2,11 @@
 
 import json
 
+import pytest
 import rules
 
 
+@pytest.mark.slow
 def test_the_quick_benchmark(capsys):
     assert rules.main(["--quick", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

@@ -141,6 +141,7 @@ def test_another_rng_is_another_result(done, small, tmp_path):
 # killed and repeated -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_killing_at_any_moment_loses_and_repeats_nothing(tmp_path):
     X, y = np.random.default_rng(0).normal(size=(120, 2)), np.arange(120) % 2
     frame = pd.DataFrame(X + 3 * y[:, None], columns=["a", "b"]).assign(y=np.array(["no", "yes"])[y])

@@ -280,6 +280,7 @@ def test_sparse_chaos_has_a_fixed_correlation():
     assert (found.correlation - again) / 1e-3 == pytest.approx(found.correlation_slope, rel=1e-2)
 
 
+@pytest.mark.slow
 def test_unstable_critical_points():
     """GELU: χ₁ = 1 at a variance that layers lead away from; sparse layers have none that they lead to."""
     weight_variance, variance = critical_line("gelu", 0.05)
