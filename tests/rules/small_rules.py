@@ -19,6 +19,27 @@ def generator(number: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(number)
 
 
+@pytest.fixture(autouse=True)
+def same_weights() -> Iterator[None]:
+    """Import it, and networks of a file begin with the same weights, whatever ran before."""
+    with torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(0)
+        yield
+
+
+def normal(*shape: int, number: int = 0) -> Tensor:
+    return torch.randn(shape, generator=generator(number), dtype=torch.float64)
+
+
+def squared(output: Tensor, y: Tensor) -> Tensor:
+    """Return half the squared error of each row."""
+    return 0.5 * (output - y).square().flatten(1).sum(1)
+
+
+def entropy(output: Tensor, y: Tensor) -> Tensor:
+    return nn.functional.cross_entropy(output, y, reduction="none")
+
+
 def small() -> tuple[nn.Sequential, Tensor, Tensor]:
     """Return a network of 9 weights in float64, and a batch."""
     net = nn.Sequential(nn.Linear(2, 2), nn.Tanh(), nn.Linear(2, 1)).double()

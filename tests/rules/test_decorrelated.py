@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
+from small_rules import flat, generator, normal, same_weights, squared  # noqa: F401
 from torch import Tensor, nn
 
 from sparsefire.errors import UserError
@@ -16,29 +16,6 @@ from sparsefire.rules.decorrelated import Decorrelate, DecorrelatedNodePerturbat
 from sparsefire.rules.directions import draw
 from sparsefire.rules.node_perturbation import NodePerturbation
 from sparsefire.sparsity import sparsify
-
-
-@pytest.fixture(autouse=True)
-def _same_weights() -> Iterator[None]:
-    with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(0)
-        yield
-
-
-def generator(number: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(number)
-
-
-def normal(*shape: int, number: int = 0) -> Tensor:
-    return torch.randn(shape, generator=generator(number), dtype=torch.float64)
-
-
-def squared(output: Tensor, y: Tensor) -> Tensor:
-    return 0.5 * (output - y).square().sum(1)
-
-
-def flat(net: nn.Module) -> Tensor:
-    return torch.cat([p.grad.flatten() for p in net.parameters() if p.grad is not None])
 
 
 def small() -> nn.Sequential:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
+from small_rules import entropy, flat, generator, normal, same_weights, squared  # noqa: F401
 from torch import Tensor, nn
 
 from sparsefire import masks
@@ -19,39 +19,12 @@ from sparsefire.rules.node_perturbation import NodePerturbation
 from sparsefire.sparsity import sparsify
 
 
-@pytest.fixture(autouse=True)
-def _same_weights() -> Iterator[None]:
-    with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(0)
-        yield
-
-
-def generator(number: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(number)
-
-
-def squared(output: Tensor, y: Tensor) -> Tensor:
-    return 0.5 * (output - y).square().flatten(1).sum(1)
-
-
-def entropy(output: Tensor, y: Tensor) -> Tensor:
-    return nn.functional.cross_entropy(output, y, reduction="none")
-
-
-def flat(net: nn.Module) -> Tensor:
-    return torch.cat([p.grad.flatten() for p in net.parameters() if p.grad is not None])
-
-
 def exact(net: nn.Module, loss_fn: Any, x: Any, y: Any) -> Tensor:
     net.zero_grad()
     loss_fn(net(x), y).mean().backward()
     found = flat(net).clone()
     net.zero_grad()
     return found
-
-
-def normal(*shape: int, number: int = 0) -> Tensor:
-    return torch.randn(shape, generator=generator(number), dtype=torch.float64)
 
 
 def all_signs(monkeypatch: pytest.MonkeyPatch, units: int, rows: int) -> int:

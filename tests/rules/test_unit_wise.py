@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_rules import entropy, flat, generator, normal, same_weights, squared  # noqa: F401
 from torch import Tensor, nn
 
 from sparsefire import masks
@@ -20,29 +21,6 @@ from sparsefire.errors import UserError
 from sparsefire.rules import unit_wise as room
 from sparsefire.rules.unit_wise import UnitDifferences
 from sparsefire.sparsity import sparsify
-
-
-@pytest.fixture(autouse=True)
-def _same_weights() -> Iterator[None]:
-    with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(0)
-        yield
-
-
-def generator(number: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(number)
-
-
-def normal(*shape: int, number: int = 0) -> Tensor:
-    return torch.randn(shape, generator=generator(number), dtype=torch.float64)
-
-
-def entropy(output: Tensor, y: Tensor) -> Tensor:
-    return nn.functional.cross_entropy(output, y, reduction="none")
-
-
-def squared(output: Tensor, y: Tensor) -> Tensor:
-    return 0.5 * (output - y).square().sum(1)
 
 
 def chain(sizes: Sequence[int], activation: Callable[[], nn.Module] = nn.ReLU, number: int = 0) -> nn.Sequential:
@@ -54,10 +32,6 @@ def chain(sizes: Sequence[int], activation: Callable[[], nn.Module] = nn.ReLU, n
         scale = 1 / math.sqrt(parameter.shape[-1]) if parameter.ndim == 2 else 0.3
         parameter.data = normal(*parameter.shape, number=100 * number + place) * scale
     return net
-
-
-def flat(net: nn.Module) -> Tensor:
-    return torch.cat([p.grad.flatten() for p in net.parameters() if p.grad is not None])
 
 
 def exact(net: nn.Module, loss_fn: Any, x: Tensor, y: Any) -> Tensor:

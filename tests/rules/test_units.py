@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
+from small_rules import generator, same_weights  # noqa: F401
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from sparsefire.errors import UserError
 from sparsefire.rules.units import credit_, disturbed, record, trainable, unit_layers
 from sparsefire.sparsity import sparsify
-
-
-@pytest.fixture(autouse=True)
-def _same_weights() -> Iterator[None]:
-    with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(0)
-        yield
-
-
-def generator(number: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(number)
 
 
 def networks() -> dict[str, tuple[nn.Module, Tensor, int]]:
