@@ -19,6 +19,7 @@ from sparsefire.errors import UserError
 from sparsefire.rules.budget import Budget
 from sparsefire.rules.call import LossFunction, finite, per_row, rows_of
 from sparsefire.rules.directions import bits, check_law, generator_of
+from sparsefire.rules.drawn import Drawn
 from sparsefire.rules.node_perturbation import noise_like, per_unit
 from sparsefire.rules.quiet import SameNoise, frozen_statistics, settle, with_statistics
 from sparsefire.rules.units import credit_, disturbed, record, unit_layers
@@ -103,7 +104,7 @@ def _prepared(net: nn.Sequential) -> nn.Sequential:
 
 
 @dataclass(eq=False)
-class DecorrelatedNodePerturbation:
+class DecorrelatedNodePerturbation(Drawn):
     """Estimate dL/da from how all activities really changed under noise, on decorrelated inputs.
 
     Noise of size c is added to the outputs of all layers at once, its own for each example; activities a become ã, by
@@ -198,15 +199,6 @@ class DecorrelatedNodePerturbation:
                     attempt="a smaller rate, or inputs scaled to mean square 1",
                 )
         return matrices
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what the rule remembers, as plain tensors and numbers; R is in the state of the network."""
-        return {"generator": self._generator.get_state(), "budget": self.budget.state_dict()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from where such a state was taken."""
-        self._generator.set_state(state["generator"])
-        self.budget.load_state_dict(state["budget"])
 
 
 def _decorrelating(net: nn.Module) -> dict[str, Decorrelate]:

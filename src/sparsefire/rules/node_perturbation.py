@@ -21,6 +21,7 @@ from sparsefire.errors import UserError
 from sparsefire.rules.budget import Budget
 from sparsefire.rules.call import LossFunction, finite, per_row, rows_of
 from sparsefire.rules.directions import bits, check_count, check_law, draw, generator_of
+from sparsefire.rules.drawn import Drawn
 from sparsefire.rules.quiet import SameNoise, frozen_statistics, settle, with_statistics
 from sparsefire.rules.units import credit_, disturbed, record, unit_layers
 from sparsefire.rules.weights import check_scale
@@ -29,7 +30,7 @@ _RULE = "node perturbation"
 
 
 @dataclass(eq=False)
-class NodePerturbation:
+class NodePerturbation(Drawn):
     """Estimate dL/da of all unit activities a by noise on them, then differentiate each layer alone.
 
     Every example b and unit j has noise ξ_bj of its own, added to the outputs a (before the activation) of all layers
@@ -126,15 +127,6 @@ class NodePerturbation:
         extra = int(bool(with_statistics(net)))
         self.budget.add(rows, rows * asked, asked + 1 + extra, random_bits)
         return clean.mean()
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what the rule remembers, as plain tensors and numbers."""
-        return {"generator": self._generator.get_state(), "budget": self.budget.state_dict()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from where such a state was taken."""
-        self._generator.set_state(state["generator"])
-        self.budget.load_state_dict(state["budget"])
 
 
 def noise_like(given: Mapping[str, Tensor], law: str, generator: torch.Generator) -> dict[str, Tensor]:

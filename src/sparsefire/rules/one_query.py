@@ -65,7 +65,7 @@ class OneQuery(WeightRule):
             raise UserError("a trace fades.", came=f"trace={self.trace!r}", expected="a number in [0, 1)")
         if self.antithetic and self.trace:
             raise UserError(
-                "mirrored directions cancel in a trace.", came="antithetic=True with a trace", expected="one"
+                "mirrored directions cancel in a trace.", came="antithetic=True with a trace", expected="one of the two"
             )
         if self.antithetic and self.directions % 2:
             raise UserError(

@@ -58,15 +58,6 @@ def with_statistics(net: nn.Module) -> list[nn.modules.batchnorm._NormBase]:
 
 
 @torch.no_grad()
-def update_statistics(net: nn.Module, x: Any) -> None:
-    """Let batch norms see the batch once, without consuming the random numbers that dropout will use."""
-    if with_statistics(net):
-        noise = SameNoise()
-        call(net, x)
-        noise.rewind()
-
-
-@torch.no_grad()
 def settle(net: nn.Module, x: Any, noise: SameNoise) -> None:
     """After all queries: let batch norms see the batch once, under the dropout noise that the queries had.
 

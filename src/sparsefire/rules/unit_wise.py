@@ -22,6 +22,7 @@ from sparsefire.rules._unit_wise_chain import RULE, Level, read, run_clean, simp
 from sparsefire.rules.budget import Budget
 from sparsefire.rules.call import LossFunction, finite, per_row
 from sparsefire.rules.directions import generator_of
+from sparsefire.rules.drawn import Drawn
 from sparsefire.rules.local.chain import one_input
 from sparsefire.rules.node_perturbation import check_sided
 from sparsefire.rules.units import credit_, trainable
@@ -36,7 +37,7 @@ _COMPILED = (torch.float32, torch.float64)
 
 
 @dataclass(eq=False)
-class UnitDifferences:
+class UnitDifferences(Drawn):
     """Estimate dL/da of every unit and example by moving the unit's pre-activation a, then differentiate each layer.
 
         δ_bj = [L_b(a_bj + c) − L_b(a_bj)] / c          (two-sided: [L_b(a_bj + c) − L_b(a_bj − c)] / (2c))
@@ -139,15 +140,6 @@ class UnitDifferences:
         pieces = [*picked.split(sizes[:-1]), torch.ones(sizes[-1], dtype=torch.bool)]
         found = {level.name: piece.nonzero()[:, 0].to(device) for level, piece in zip(levels, pieces, strict=True)}
         return {level.name: found[level.name] for level in levels if trainable(level.layer)}, share, random_bits
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what the rule remembers, as plain tensors and numbers."""
-        return {"generator": self._generator.get_state(), "budget": self.budget.state_dict()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from where such a state was taken."""
-        self._generator.set_state(state["generator"])
-        self.budget.load_state_dict(state["budget"])
 
 
 class _Queries:

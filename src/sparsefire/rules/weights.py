@@ -23,11 +23,12 @@ from sparsefire.rules.asking import Batch, fitting
 from sparsefire.rules.budget import Budget
 from sparsefire.rules.call import LossFunction, finite, refuse_dense_request, rows_of
 from sparsefire.rules.directions import bits, check_count, check_law, draw, generator_of
+from sparsefire.rules.drawn import Drawn
 from sparsefire.rules.quiet import SameNoise, settle, with_statistics
 
 
 @dataclass(eq=False)
-class WeightRule:
+class WeightRule(Drawn):
     """What rules that perturb weights share: one vector of active weights, directions, a budget, a state.
 
     Args:
@@ -107,15 +108,6 @@ class WeightRule:
 
     def _finite(self, losses: Tensor) -> Tensor:
         return finite(losses, self.budget)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what the rule remembers, as plain tensors and numbers."""
-        return {"generator": self._generator.get_state(), "budget": self.budget.state_dict()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from where such a state was taken."""
-        self._generator.set_state(state["generator"])
-        self.budget.load_state_dict(state["budget"])
 
 
 def check_scale(scale: float) -> None:

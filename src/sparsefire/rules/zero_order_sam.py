@@ -1,7 +1,7 @@
 """Sharpness-aware minimisation whose way up is found without a derivative.
 
-Zero-order sharpness-aware minimisation for sparse training, 2026. arXiv:2603.13115; the way down from there and the
-radius as in P. Foret, A. Kleiner, H. Mobahi, B. Neyshabur, 2021. arXiv:2010.01412
+ZO-SAM, arXiv:2603.13115 (an ascent by random differences, a descent by the gradient); the way down and the radius as in
+P. Foret, A. Kleiner, H. Mobahi, B. Neyshabur, 2021. arXiv:2010.01412
 """
 
 from __future__ import annotations

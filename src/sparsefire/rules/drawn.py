@@ -1,0 +1,25 @@
+"""What rules that draw noise remember from call to call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from sparsefire.rules.budget import Budget
+
+
+class Drawn:
+    """The state of a rule that draws from a generator of its own and counts what it spends."""
+
+    budget: Budget
+    _generator: torch.Generator
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the rule remembers, as plain tensors and numbers."""
+        return {"generator": self._generator.get_state(), "budget": self.budget.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from where such a state was taken."""
+        self._generator.set_state(state["generator"])
+        self.budget.load_state_dict(state["budget"])
