@@ -114,6 +114,21 @@ def test_a_trace_credits_earlier_directions(monkeypatch):
         rule(other, nn.functional.mse_loss, torch.ones(2, 3, dtype=torch.float64), torch.ones(2, 1).double())
 
 
+@pytest.mark.parametrize(
+    ("baseline", "factor"),
+    [("none", 1.0), ("previous", 1 - 0.9), ("running-mean", 1 - 0.02 * 0.9 / (1 - 0.9 * (1 - 0.02)))],
+)
+def test_a_trace_shortens_the_mean_as_it_says(baseline, factor):
+    net, x = nn.Linear(3, 1, bias=False).double(), torch.ones(1, 3, dtype=torch.float64)
+    rule, found = OneQuery(scale=1.0, baseline=baseline, trace=0.9, directions=4000, rng=1), []
+    rule(net, lambda out, y: out.mean(), x, None)  # a linear loss with gradient (1, 1, 1), and a first baseline
+    for _ in range(20):
+        net.zero_grad()
+        rule(net, lambda out, y: out.mean(), x, None)
+        found.append(net.weight.grad[0].clone())
+    close_on_average(found, torch.full((3,), factor, dtype=torch.float64), errors=4.5)
+
+
 # the Hebbian rule
 
 

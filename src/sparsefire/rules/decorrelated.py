@@ -116,7 +116,7 @@ class DecorrelatedNodePerturbation(Drawn):
     need not be known. Each layer makes the gradient of its weights from δ alone. For one layer its mean is the gradient
     up to O(c); for several it is not in general, since the change of a unit carries that of the units below. In the
     same call the matrices R of :func:`with_decorrelation` move on what they gave in the clean pass, see
-    :meth:`Decorrelate.turned`.
+    :meth:`Decorrelate.turned`. The formulas are those of summaries of the paper; its tables have not been reproduced.
 
     The losses are one per example, ``reduction="none"``; ``.grad`` is that of their mean, which is returned.
 
