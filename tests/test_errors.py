@@ -8,6 +8,7 @@ import traceback
 import pytest
 
 from sparsefire import UserError
+from sparsefire.errors import Diverged
 
 
 def test_render_shows_only_what_was_given():
@@ -27,11 +28,12 @@ def test_str_says_all_of_it_and_it_is_a_value_error():
         raise error
 
 
+@pytest.mark.parametrize("kind", [UserError, Diverged])
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_pickle_keeps_every_line(protocol):
-    error = UserError("wrong.", came="a\nb", expected="ü", attempt="c")
+def test_pickle_keeps_every_line(protocol, kind):
+    error = kind("wrong.", came="a\nb", expected="ü", attempt="c")
     for again in (pickle.loads(pickle.dumps(error, protocol)), copy.copy(error), copy.deepcopy(error)):
-        assert type(again) is UserError
+        assert type(again) is kind
         assert (again.message, again.came, again.expected, again.attempt) == ("wrong.", "a\nb", "ü", "c")
         assert again.render() == error.render()
 

@@ -29,7 +29,7 @@ class UserError(ValueError):
         self.attempt = attempt
 
     def __reduce__(self):  # keyword-only fields must survive the trip back from a worker process
-        return _rebuild, (self.message, self.came, self.expected, self.attempt)
+        return _rebuild, (type(self), self.message, self.came, self.expected, self.attempt)
 
     def __str__(self) -> str:
         return self.render()
@@ -43,5 +43,9 @@ class UserError(ValueError):
         return "\n".join(lines)
 
 
-def _rebuild(message: str, came: str, expected: str, attempt: str) -> UserError:
-    return UserError(message, came=came, expected=expected, attempt=attempt)
+class Diverged(UserError):
+    """A loss is no number any more: the training that met it is lost, others are not."""
+
+
+def _rebuild(kind: type[UserError], message: str, came: str, expected: str, attempt: str) -> UserError:
+    return kind(message, came=came, expected=expected, attempt=attempt)

@@ -9,7 +9,7 @@ from scipy import integrate
 from small_rules import all_signs, close_on_average, estimate, exact, generator, given_directions, linear, small
 from torch import nn
 
-from sparsefire.errors import UserError
+from sparsefire.errors import Diverged, UserError
 from sparsefire.rules import Hebbian, OneQuery
 from sparsefire.rules.baseline import BASELINES, Baseline
 from sparsefire.rules.hebbian import kappa
@@ -245,3 +245,26 @@ def test_options_are_checked():
         OneQuery(trace=1.0)
     with pytest.raises(UserError, match="amplitude"):
         Hebbian(amplitude=0)
+
+
+@pytest.mark.parametrize("kind", [OneQuery, Hebbian])
+def test_a_call_that_meets_nan_has_not_been(kind):
+    """With chunks, directions were drawn and losses compared before the one that is no number."""
+    net, x, y = small()
+    rule, asked = kind(directions=6, chunk=1, rng=3), 0
+    estimate(rule, net, x, y)
+    before = rule.state_dict()
+
+    def breaks(output, target):
+        nonlocal asked
+        asked += 1
+        return (output - target).square().mean() * (torch.nan if asked == 4 else 1.0)
+
+    net.zero_grad()
+    with pytest.raises(Diverged):
+        rule(net, breaks, x, y)
+    assert asked == 4
+    assert all(p.grad is None for p in net.parameters())
+    after = rule.state_dict()
+    assert torch.equal(before["generator"], after["generator"])
+    assert {k: v for k, v in before.items() if k != "generator"} == {k: v for k, v in after.items() if k != "generator"}

@@ -75,3 +75,14 @@ def test_a_state_goes_on():
     estimate(rule, net, x, y)
     other.load_state_dict(rule.state_dict())
     assert torch.equal(estimate(rule, net, x, y), estimate(other, net, x, y))
+
+
+def test_how_many_directions_are_asked_at_once_changes_nothing(monkeypatch):
+    from sparsefire.rules import zero_order_sam as room
+
+    net, x, y = small()
+    rules = [ZeroOrderSAM(directions=5, rng=1) for _ in range(2)]
+    together = estimate(rules[0], net, x, y)
+    monkeypatch.setattr(room, "fitting", lambda active, x: 2)
+    torch.testing.assert_close(estimate(rules[1], net, x, y), together, rtol=1e-10, atol=1e-12)
+    assert rules[0].budget == rules[1].budget

@@ -121,3 +121,23 @@ def test_scores_of_a_fold_are_none_where_they_do_not_exist():
     assert safe_score("r2", np.ones(3), np.array([0.1, 0.2, 0.3])) is None
     target, chance = np.array([0, 1, 1, 0]), np.array([0.2, 0.9, 0.3, 0.3])
     assert safe_score("auc", target, chance) == pytest.approx(roc_auc_score(target, chance))
+
+
+def test_a_training_that_diverges_is_a_bad_one_and_no_end(study):
+    """Back-propagation that diverges leaves NaN, whose outputs count as 0; a rule that stops at NaN leaves the same."""
+    from sparsefire.rules import Backprop
+    from sparsefire.rules.call import finite
+
+    class Stops(Backprop):
+        def __call__(self, net, loss_fn, x, y):
+            loss = super().__call__(net, loss_fn, x, y)
+            return finite(loss * float("nan") if self.budget.calls > 5 else loss, self.budget)
+
+    plan = replace(study.plan, rates=1)
+    X = study.problem.select(np.arange(40)).astype("float32")
+    where = replace(study, plan=plan)
+    net, _ = runs._network(
+        where, JOB.candidate, X.reshape(40, -1), study.problem.target[:40], plan.training(JOB.candidate, 1.0), 0,
+        rule=Stops(),
+    )  # fmt: skip
+    assert not runs.outputs_of(net, X.reshape(40, -1)).any()

@@ -1,5 +1,6 @@
 """How an update is estimated: objects that stand where ``loss.backward()`` stands."""
 
+from sparsefire.rules.activity_forward_gradient import ActivityForwardGradient
 from sparsefire.rules.backprop import Backprop
 from sparsefire.rules.budget import Budget
 from sparsefire.rules.call import Rule
@@ -41,6 +42,7 @@ RULES: dict[str, type] = {
     "sparse-mezo": SparseMeZO,
     "zero-order-sam": ZeroOrderSAM,
     "node-perturbation": NodePerturbation,
+    "activity-forward-gradient": ActivityForwardGradient,
     "decorrelated-node-perturbation": DecorrelatedNodePerturbation,
     "unit-differences": UnitDifferences,
     "feedback-alignment": FeedbackAlignment,
@@ -55,6 +57,7 @@ RULES: dict[str, type] = {
 __all__ = [
     "RULES",
     "SPSA",
+    "ActivityForwardGradient",
     "Backprop",
     "Budget",
     "CoordinateDifferences",

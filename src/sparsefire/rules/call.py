@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sparsefire import masks
-from sparsefire.errors import UserError
+from sparsefire.errors import Diverged, UserError
 from sparsefire.rules.budget import Budget
 
 LossFunction = Callable[[Any, Any], Tensor]
@@ -85,7 +85,7 @@ def finite(losses: Tensor, budget: Budget) -> Tensor:
     """Return the losses, or raise when one is NaN or infinite; nothing has been changed by then."""
     if not bool(torch.isfinite(losses).all()):
         bad = losses[~torch.isfinite(losses)].flatten()
-        raise UserError(
+        raise Diverged(
             f"the loss is not a number at call {budget.calls + 1} of the rule.",
             came=f"{len(bad)} of {losses.numel()} losses are {float(bad[0])}",
             expected="finite losses; the parameters are as they were before this call",

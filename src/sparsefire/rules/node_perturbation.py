@@ -10,9 +10,9 @@ NeurIPS 2022.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,7 @@ from sparsefire.rules.units import credit_, disturbed, record, unit_layers
 from sparsefire.rules.weights import check_scale
 
 _RULE = "node perturbation"
+Noise = Mapping[str, Tensor]
 
 
 @dataclass(eq=False)
@@ -87,46 +88,94 @@ class NodePerturbation(Drawn):
         check_law(self.law)
         check_count(self.directions)
         check_sided(self.sided)
-        if self.layers not in ("all", "each"):
-            raise UserError(
-                "noise is on all layers or on each in turn.", came=f"layers={self.layers!r}", expected='"all" or "each"'
-            )
+        check_layers(self.layers)
         self._generator = generator_of(self.rng)
 
-    @torch.no_grad()
     def __call__(self, net: nn.Module, loss_fn: LossFunction, x: Any, y: Any) -> Tensor:
-        layers, rows, same = unit_layers(net, _RULE), rows_of(x), SameNoise()
-        asked = random_bits = 0
+        def slopes(asked: Asked, noise: Noise) -> Tensor:
+            above = asked.losses(noise, self.scale)
+            if self.sided == "two":
+                return (above - asked.losses(noise, -self.scale)) / (2 * self.scale)
+            return (above - asked.clean) / self.scale
 
-        def losses(output: Any) -> Tensor:
-            nonlocal asked
-            asked += 1
-            return finite(per_row(loss_fn(output, y), rows, _RULE), self.budget)
+        return credit_by_noise_(self, net, loss_fn, x, y, slopes)
 
-        def losses_near(noise: dict[str, Tensor], size: float) -> Tensor:
-            same.rewind()
-            return losses(disturbed(net, x, layers, {name: size * value for name, value in noise.items()}))
 
-        with frozen_statistics(net):
-            output, given = record(net, x, layers, _RULE)
-            clean = losses(output)
-            deltas = {name: torch.zeros_like(value) for name, value in given.items()}
-            groups = [list(layers)] if self.layers == "all" else [[name] for name in layers]
-            for names in groups * self.directions:
-                noise = noise_like({name: given[name] for name in names}, self.law, self._generator)
-                random_bits += bits(self.law, rows, sum(value[0].numel() for value in noise.values()))
-                above = losses_near(noise, self.scale)
-                if self.sided == "two":
-                    slopes = (above - losses_near(noise, -self.scale)) / (2 * self.scale)
-                else:
-                    slopes = (above - clean) / self.scale
-                for name, value in noise.items():
-                    deltas[name].addcmul_(value, per_unit(slopes / (self.directions * rows), value))
-        credit_(layers, given, deltas)
-        settle(net, x, same)
-        extra = int(bool(with_statistics(net)))
-        self.budget.add(rows, rows * asked, asked + 1 + extra, random_bits)
-        return clean.mean()
+@dataclass
+class Asked:
+    """A batch whose losses are read again with noise on units: the same dropout noise each time."""
+
+    net: nn.Module
+    loss_fn: LossFunction
+    x: Any
+    y: Any
+    layers: Mapping[str, nn.Module]
+    budget: Budget
+    name: str
+    same: SameNoise = field(default_factory=SameNoise)
+    clean: Tensor = field(default_factory=lambda: torch.empty(0))
+    queries: int = 0
+    passes: int = 0
+
+    def losses(self, noise: Noise, size: float) -> Tensor:
+        """Return the loss of each row with noise of this size, [rows]."""
+        self.same.rewind()
+        return self.read(disturbed(self.net, self.x, self.layers, {name: size * n for name, n in noise.items()}))
+
+    def read(self, output: Any, passes: int = 1) -> Tensor:
+        """Return the loss of each row for an output, [rows]; ``passes`` is what the output cost."""
+        self.queries, self.passes = self.queries + rows_of(self.x), self.passes + passes
+        return finite(per_row(self.loss_fn(output, self.y), rows_of(self.x), self.name), self.budget)
+
+
+class UnitNoise(Protocol):
+    """What a rule says about its noise on units."""
+
+    law: str
+    directions: int
+    layers: str
+    budget: Budget
+    _generator: torch.Generator
+
+
+@torch.no_grad()
+def credit_by_noise_(
+    rule: UnitNoise,
+    net: nn.Module,
+    loss_fn: LossFunction,
+    x: Any,
+    y: Any,
+    slopes: Callable[[Asked, Noise], Tensor],
+    name: str = _RULE,
+) -> Tensor:
+    """Add to ``.grad`` the mean over draws of slope times noise, carried to the weights by each layer's own derivative.
+
+    Args:
+        rule: the law of its noise, how many draws, and on which layers at once.
+        net, loss_fn, x, y: as rules are called.
+        slopes: of the loss of each row along the noise, [rows].
+        name: of the rule, for messages.
+
+    Returns:
+        The mean loss of the clean pass.
+    """
+    layers, rows = unit_layers(net, name), rows_of(x)
+    asked, random_bits = Asked(net, loss_fn, x, y, layers, rule.budget, name), 0
+    with frozen_statistics(net):
+        output, given = record(net, x, layers, name)
+        asked.clean = asked.read(output)
+        deltas = {layer: torch.zeros_like(value) for layer, value in given.items()}
+        groups = [list(layers)] if rule.layers == "all" else [[layer] for layer in layers]
+        for names in groups * rule.directions:
+            noise = noise_like({layer: given[layer] for layer in names}, rule.law, rule._generator)
+            random_bits += bits(rule.law, rows, sum(value[0].numel() for value in noise.values()))
+            found = slopes(asked, noise)
+            for layer, value in noise.items():
+                deltas[layer].addcmul_(value, per_unit(found / (rule.directions * rows), value))
+    credit_(layers, given, deltas)
+    settle(net, x, asked.same)
+    rule.budget.add(rows, asked.queries, asked.passes + 1 + bool(with_statistics(net)), random_bits)
+    return asked.clean.mean()
 
 
 def noise_like(given: Mapping[str, Tensor], law: str, generator: torch.Generator) -> dict[str, Tensor]:
@@ -156,3 +205,11 @@ def check_sided(sided: str) -> None:
     """Raise when differences are neither two-sided nor one-sided."""
     if sided not in ("two", "one"):
         raise UserError("differences have one side or two.", came=f"sided={sided!r}", expected='"two" or "one"')
+
+
+def check_layers(layers: str) -> None:
+    """Raise when noise is neither on all layers at once nor on each in turn."""
+    if layers not in ("all", "each"):
+        raise UserError(
+            "noise is on all layers or on each in turn.", came=f"layers={layers!r}", expected='"all" or "each"'
+        )

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 from torch.nn.utils import parametrize
 
 from sparsefire.errors import UserError
@@ -161,6 +162,25 @@ def disturbed(
         return hook
 
     with _hooked({name: layers[name] for name in noise}, add, []):
+        return call(net, x)
+
+
+@torch.no_grad()
+def leaning(net: nn.Module, x: Any, layers: Mapping[str, nn.Module], noise: Mapping[str, Tensor]) -> Any:
+    """Return the output of a pass and its derivative along noise on what layers give, as one dual tensor.
+
+    Args:
+        net, x, layers, noise: as for :func:`disturbed`; within ``torch.autograd.forward_ad.dual_level()``.
+    """
+
+    def lean(name: str) -> Callable[..., Tensor]:
+        def hook(_: nn.Module, __: Any, output: Tensor) -> Tensor:
+            value, slope = forward_ad.unpack_dual(output)
+            return forward_ad.make_dual(value, noise[name] if slope is None else slope + noise[name])
+
+        return hook
+
+    with _hooked({name: layers[name] for name in noise}, lean, []):
         return call(net, x)
 
 

@@ -58,7 +58,12 @@ class WeightRule(Drawn):
     def __call__(self, net: nn.Module, loss_fn: LossFunction, x: Any, y: Any) -> Tensor:
         refuse_dense_request(net, type(self).__name__)
         batch, noise = Batch(net, loss_fn, x, y, self._active(net)), SameNoise()
-        estimate, loss, queries = self._estimate(batch)
+        before = self.state_dict()
+        try:
+            estimate, loss, queries = self._estimate(batch)
+        except BaseException:
+            self.load_state_dict(before)  # a call that fails has not been
+            raise
         batch.active.add_gradient_(estimate)
         settle(net, x, noise)
         passes = self._passes(queries) + bool(with_statistics(net))

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from sparsefire.errors import UserError
 from sparsefire.rules.active import Active
-from sparsefire.rules.asking import Batch, losses_at
+from sparsefire.rules.asking import Batch, fitting, losses_at
 from sparsefire.rules.backprop import Backprop
 from sparsefire.rules.budget import Budget
 from sparsefire.rules.call import LossFunction, Rule, finite, rows_of
@@ -81,10 +81,7 @@ class ZeroOrderSAM:
     def __call__(self, net: nn.Module, loss_fn: LossFunction, x: Any, y: Any) -> Tensor:
         active, noise = Active(net), SameNoise()
         batch = Batch(net, loss_fn, x, y, active)
-        directions = draw(self.law, self.directions, active.size, self._generator, active.dtype)
-        losses = finite(losses_at(batch, directions, (self.scale, -self.scale)), self.budget)
-        above, below = losses.to(active.dtype)
-        up = ((above - below) / (2 * self.scale)) @ directions.to(active.device)
+        up, losses = self._estimate(batch, noise)
         held, start = active.copy(), active.vector()
         before = self.descent.budget.queries, self.descent.budget.forward_passes, self.descent.budget.random_bits
         noise.rewind()
@@ -101,6 +98,19 @@ class ZeroOrderSAM:
             bits(self.law, self.directions, active.size) + now.random_bits - before[2],
         )
         return losses.mean()
+
+    def _estimate(self, batch: Batch, noise: SameNoise) -> tuple[Tensor, Tensor]:
+        """Return the sum of the directions by their slopes [N], and the losses read, as many at once as fit."""
+        active, size = batch.active, fitting(batch.active, batch.x)
+        up, read = torch.zeros(active.size, dtype=active.dtype, device=active.device), []
+        for begin in range(0, self.directions, size):
+            count = min(size, self.directions - begin)
+            directions = draw(self.law, count, active.size, self._generator, active.dtype)
+            noise.rewind()
+            above, below = finite(losses_at(batch, directions, (self.scale, -self.scale)), self.budget).to(up)
+            up += ((above - below) / (2 * self.scale)) @ directions.to(up.device)
+            read += [above, below]
+        return up, torch.cat(read)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what the rule and the one inside remember."""

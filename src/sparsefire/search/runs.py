@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
-from sparsefire import randomness
+from sparsefire import masks, randomness
 from sparsefire.data import Preparation, Problem, fit_preparation, folds, split_test
-from sparsefire.errors import UserError
+from sparsefire.errors import Diverged, UserError
 from sparsefire.evaluate import boosting_bytes, weights_of
 from sparsefire.rules import Rule
 from sparsefire.search.candidates import Candidate, describe, target_weights
@@ -269,7 +270,20 @@ def _network(
         dense_weights = weight_count(description, study.factory)
         description = narrow(description, target_weights(dense_weights, candidate), study.factory)
     net = build(description, rng=where, factory=study.factory)
-    return train(net, x, y, training, task=problem.task, rng=where, watch=watch, rule=rule), description
+    try:
+        net = train(net, x, y, training, task=problem.task, rng=where, watch=watch, rule=rule)
+    except Diverged:
+        net = _lost(net)
+    return net, description
+
+
+@torch.no_grad()
+def _lost(net: nn.Module) -> nn.Module:
+    """Return a network whose rule stopped at a loss that is no number as back-propagation leaves one: worthless."""
+    net = masks.bake(net).eval()
+    for parameter in net.parameters():
+        parameter.copy_(torch.where(parameter != 0, torch.nan, parameter))
+    return net
 
 
 def _best_factor(study: Study, job: Job, rows: np.ndarray, where: int) -> float:

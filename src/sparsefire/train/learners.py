@@ -58,6 +58,7 @@ LEARNERS: dict[str, Learner] = {
     "sparse-mezo": _weights(lambda rng, k: rules.SparseMeZO(directions=k, law="rademacher", rng=rng), 8.0, 0.1),
     "zero-order-sam": Learner(lambda rng, k: rules.ZeroOrderSAM(rng=rng), cost=4.0),
     "node-perturbation": Learner(lambda rng, k: rules.NodePerturbation(directions=k, rng=rng), cost=3.0, longer=3),
+    "activity-forward-gradient": Learner(lambda rng, k: rules.ActivityForwardGradient(k, rng=rng), cost=3.0, longer=3),
     "unit-differences": Learner(lambda rng, k: rules.UnitDifferences(rng=rng), cost=8.0),
     "feedback-alignment": Learner(lambda rng, k: rules.FeedbackAlignment(rng=rng), cost=1.5, one_pass=True),
     "direct-feedback-alignment": Learner(
