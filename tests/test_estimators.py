@@ -74,6 +74,27 @@ def test_every_method_learns_what_is_easy(method):
     assert model.score(X, y) > 0.95
 
 
+@pytest.mark.parametrize("rule", ["unit-differences", "direct-feedback-alignment", "two-query"])
+def test_rules_without_derivatives_learn_what_is_easy(rule):
+    X, y = blobs()
+    model = SparseClassifier(density=0.5, method="static", hidden=[16], rule=rule, random_state=0).fit(X, y)
+    assert model.score(X, y) > 0.95
+    other = SparseClassifier(density=0.5, method="static", hidden=[16], random_state=0).fit(X, y)
+    assert not np.array_equal(model.predict_proba(X), other.predict_proba(X))
+    assert (
+        SparseRegressor(density=0.5, method="static", hidden=[16], rule=rule, random_state=0).fit(X, y).score(X, y)
+        > 0.5
+    )
+
+
+@pytest.mark.parametrize(
+    "options", [{"rule": "forward-forward"}, {"rule": "none"}, {"rule": "two-query", "method": "rigl"}], ids=str
+)
+def test_a_rule_that_cannot_is_refused(options):
+    with pytest.raises(UserError, match="rule"):
+        SparseClassifier(**options).fit(*blobs())
+
+
 def test_dense_is_density_one():
     X, y = blobs()
     model = SparseClassifier(density=1, hidden=[8], epochs=3, random_state=0).fit(X, y)

@@ -215,9 +215,11 @@ class _Sparse(BaseEstimator):
         effort: str = "quick",
         workers: int | None = 1,
         random_state: Any = None,
+        rule: str = "backprop",
     ) -> None:
         self.density = density
         self.method = method
+        self.rule = rule
         self.hidden = hidden
         self.epochs = epochs
         self.effort = effort
@@ -233,7 +235,7 @@ class _Sparse(BaseEstimator):
         if isinstance(density, bool) or not isinstance(density, Real) or not 0 < float(density) <= 1:
             raise UserError(f"density is {density!r}.", came=repr(density), expected='a number in (0, 1], or "auto"')
         check_methods([str(self.method)])
-        request = Request("standard", epochs=self.epochs, hidden=self.hidden)
+        request = Request("standard", epochs=self.epochs, hidden=self.hidden, rule=self.rule)
         self.preparation_: Preparation | None = None
         self.mean_ = X.mean(axis=0)
         spread = X.std(axis=0)
@@ -241,7 +243,7 @@ class _Sparse(BaseEstimator):
         x = self._prepared(X)
         dense = density == 1
         candidate = Candidate("one", "dense" if dense else "sparse", "dense" if dense else self.method, float(density))
-        base = architecture("mlp", len(X), x.shape[1:], request.hidden, "backprop")
+        base = architecture("mlp", len(X), x.shape[1:], request.hidden, self.rule)
         description = describe(base, x.shape[1:], outputs)
         weights = weight_count(description)
         training = make_plan(request, Size(len(X), x.shape[1], outputs, weights, weights), 1).training(candidate)
@@ -251,8 +253,8 @@ class _Sparse(BaseEstimator):
 
     def _search(self, X: np.ndarray, target: np.ndarray, number: int) -> None:
         result = fit(
-            X, target, task=self._task, effort=self.effort, hidden=self.hidden, epochs=self.epochs, rng=number,
-            workers=self.workers,
+            X, target, task=self._task, effort=self.effort, hidden=self.hidden, epochs=self.epochs, rule=self.rule,
+            rng=number, workers=self.workers,
         )  # fmt: skip
         self.verdict_ = result.verdict
         self.preparation_ = result.model.preparation
@@ -290,6 +292,7 @@ class SparseClassifier(ClassifierMixin, _Sparse):
         epochs: passes over the rows; None chooses by the number of rows.
         effort, workers: of the search, for ``density="auto"``.
         random_state: see scikit-learn.
+        rule: how it learns, such as ``"unit-differences"``; see :data:`sparsefire.train.learners.LEARNERS`.
 
     Attributes:
         classes_, n_features_in_, n_iter_: see scikit-learn.
