@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from small_rules import same_weights  # noqa: F401
 from torch import Tensor, nn
 
 from sparsefire import masks

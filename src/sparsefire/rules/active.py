@@ -15,7 +15,7 @@ from sparsefire.rules.call import add_gradient_
 _FOUND: WeakIdKeyDictionary = WeakIdKeyDictionary()  # mask → (its version, its places): masks seldom move
 
 
-def _places(mask: Tensor) -> Tensor:
+def true_places(mask: Tensor) -> Tensor:
     """Return the flat places of the true entries; looked up again only when the mask has been written to."""
     known = _FOUND.get(mask)
     if known is None or known[0] != mask._version:
@@ -42,6 +42,7 @@ class Active:
     """
 
     def __init__(self, net: nn.Module, keep: Mapping[str, Tensor] | None = None) -> None:
+        self.net = net
         self.parameters = {name: p for name, p in net.named_parameters() if p.requires_grad}
         mask_of = masks.active(net)
         self.places: dict[str, Tensor | None] = {}
@@ -51,7 +52,7 @@ class Active:
             extra = None if keep is None else keep.get(name)
             if extra is not None:
                 mask = extra if mask is None else mask & extra
-            place = None if mask is None else _places(mask)
+            place = None if mask is None else true_places(mask)
             self.places[name] = place
             self.sizes.append(parameter.numel() if place is None else len(place))
         self.size = sum(self.sizes)

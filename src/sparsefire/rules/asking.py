@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +12,15 @@ from torch import Tensor, nn
 from torch.func import functional_call, jvp, vmap
 
 from sparsefire.errors import UserError
+from sparsefire.rules._sparse_queries import read
 from sparsefire.rules.active import Active
 from sparsefire.rules.call import LossFunction, call, scalar
 from sparsefire.rules.quiet import SameNoise, frozen_statistics, own_inputs
 
 MEMORY = 2**26
 """Bytes that perturbed weights and their activities may take at once, where no chunk is given: a few caches' worth."""
+
+_BY_LAYER = (RuntimeError, NotImplementedError)  # what a layer fails with that vmap or jvp cannot go through
 
 
 @dataclass(frozen=True)
@@ -30,10 +33,15 @@ class Batch:
     y: Any
     active: Active
 
+    def loss_of(self, output: Any) -> Tensor:
+        """Return the loss of what the network answers, []."""
+        return scalar(self.loss_fn(output, self.y))
+
     def loss(self, parameters: dict[str, Tensor]) -> Tensor:
         """Return the loss with these parameters, []."""
         x = own_inputs(self.net, self.x)
-        return scalar(self.loss_fn(functional_call(self.net, parameters, _arguments(x), _named(x)), self.y))
+        held = _held(self.net, parameters)
+        return self.loss_of(functional_call(self.net, held, _arguments(x), _named(x), tie_weights=False))
 
 
 def losses_at(batch: Batch, directions: Tensor, scales: Sequence[float] = (1.0,)) -> Tensor:
@@ -45,6 +53,12 @@ def losses_at(batch: Batch, directions: Tensor, scales: Sequence[float] = (1.0,)
         scales: s.
     """
     values, found, noise = batch.active.values(), [], SameNoise()
+    sparse = read(batch.active, batch.x)
+    if sparse is not None:
+        with suppress(*_BY_LAYER), torch.no_grad():  # what fails is asked again below, which names the layer
+            outputs = sparse.outputs(directions, scales)
+            losses: Tensor = vmap(batch.loss_of, randomness="same")(outputs.flatten(0, 1))
+            return losses.view(len(scales), len(directions))
     with _asking(batch):
         shifts = batch.active.shaped(directions.to(batch.active.device))
         for scale in scales:
@@ -61,7 +75,14 @@ def slopes_along(batch: Batch, directions: Tensor) -> tuple[Tensor, Tensor]:
         batch: what is asked about.
         directions: u, [K, active weights].
     """
-    values = batch.active.values()
+    values, noise = batch.active.values(), SameNoise()
+    sparse = read(batch.active, batch.x)
+    if sparse is not None:
+        with suppress(*_BY_LAYER), torch.no_grad():
+            output, tangents = sparse.slopes(directions)
+            found = vmap(lambda tangent: jvp(batch.loss_of, (output,), (tangent,)), randomness="same")(tangents)
+            return found[0][0], found[1]
+        noise.rewind()
 
     def along(direction: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         found = jvp(batch.loss, (values,), (direction,))
@@ -88,7 +109,10 @@ def _asking(batch: Batch) -> Iterator[None]:
 
 
 def fitting(active: Active, x: Any) -> int:
-    """Return how many directions are asked about at once within :data:`MEMORY`."""
+    """Return how many directions are asked about at once within :data:`MEMORY`, or a part of it that is faster."""
+    sparse = read(active, x)
+    if sparse is not None:
+        return max(1, MEMORY // 4 // sparse.bytes_each(active.size))
     parts = x.values() if hasattr(x, "values") and not isinstance(x, Tensor) else x if isinstance(x, tuple) else (x,)
     inputs = sum(part.numel() for part in parts if isinstance(part, Tensor))
     weights = sum(parameter.numel() for parameter in active.parameters.values())
@@ -106,7 +130,7 @@ def named_on_failure(net: nn.Module) -> Iterator[None]:
     ]
     try:
         yield
-    except (RuntimeError, NotImplementedError) as error:
+    except _BY_LAYER as error:
         text = str(error).splitlines()[0]
         if inside and any(word in text for word in ("vmap", "in-place", "inplace", "forward AD", "jvp", "Batching")):
             layer = net.get_submodule(inside[-1])
@@ -120,6 +144,20 @@ def named_on_failure(net: nn.Module) -> Iterator[None]:
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _held(net: nn.Module, parameters: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return parameters by every layer that holds them, each layer once.
+
+    ``functional_call`` would find tied ones by itself, but not put back those of a layer that stands twice.
+    """
+    names = {parameter: name for name, parameter in net.named_parameters()}
+    return {
+        f"{path}.{own}" if path else own: parameters[names[parameter]]
+        for path, module in net.named_modules()
+        for own, parameter in module._parameters.items()
+        if parameter is not None and names[parameter] in parameters
+    }
 
 
 def _arguments(x: Any) -> tuple[Any, ...]:

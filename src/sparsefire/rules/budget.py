@@ -15,8 +15,8 @@ class Budget:
         queries: losses read: one for each number that the rule sees, so a batch of 32 losses per example is 32.
         forward_passes: of a whole batch through the whole network, in products of weights and activities; parts of a
             pass count as fractions, a pass with its directional derivative as 2, a backward pass as 2.
-        random_bits: that the laws of the noise take: 1 for a sign, 32 for a normal or uniform number, ⌈log₂ n⌉ for one
-            of n coordinates.
+        random_bits: that the laws of the noise take: 1 for a sign, 32 for a normal or uniform number, ⌈log₂ 2n⌉ for one
+            of n coordinates and its sign.
 
     >>> budget = Budget(); budget.add(samples=32, queries=2, forward_passes=2); budget.queries
     2

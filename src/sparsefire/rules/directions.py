@@ -30,7 +30,7 @@ def draw(law: str, count: int, size: int, generator: torch.Generator, dtype: tor
 
     Args:
         law: ``"rademacher"`` (entries ±1), ``"normal"``, ``"sphere"`` (uniform on the sphere of radius √n),
-            ``"uniform"`` (entries on [−√3, √3]) or ``"coordinates"`` (√n times a unit vector, each equally likely).
+            ``"uniform"`` (entries on [−√3, √3]) or ``"coordinates"`` (±√n times a unit vector, each equally likely).
         count, size: K directions in n dimensions.
         generator: draws them, one after the other: K directions are the first K of more.
         dtype: of the result.
@@ -45,12 +45,12 @@ def bits(law: str, count: int, size: int) -> int:
     """Return the random bits that directions take: see :class:`~sparsefire.rules.budget.Budget`.
 
     >>> bits("rademacher", 2, 100), bits("coordinates", 2, 100)
-    (200, 14)
+    (200, 16)
     """
     if law == "rademacher":
         return count * size
     if law == "coordinates":
-        return count * math.ceil(math.log2(max(size, 2)))
+        return count * math.ceil(math.log2(2 * size))
     return 32 * count * size
 
 
@@ -107,8 +107,9 @@ def _uniform(count: int, size: int, generator: torch.Generator, dtype: torch.dty
 
 
 def _coordinates(count: int, size: int, generator: torch.Generator, dtype: torch.dtype) -> Tensor:
-    where = torch.randint(0, size, (count, 1), generator=generator, device=generator.device)
-    return torch.zeros(count, size, dtype=dtype, device=generator.device).scatter_(1, where, math.sqrt(size))
+    drawn = torch.randint(0, 2 * size, (count, 1), generator=generator, device=generator.device)
+    signed = (math.sqrt(size) * (1 - 2 * (drawn % 2))).to(dtype)
+    return torch.zeros(count, size, dtype=dtype, device=generator.device).scatter_(1, drawn // 2, signed)
 
 
 _LAWS: dict[str, Callable[[int, int, torch.Generator, torch.dtype], Tensor]] = {
