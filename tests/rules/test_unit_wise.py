@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from sparsefire import masks
 from sparsefire.errors import UserError
+from sparsefire.rules import _unit_wise_sweep
 from sparsefire.rules import unit_wise as room
 from sparsefire.rules.unit_wise import UnitDifferences
 from sparsefire.sparsity import sparsify
@@ -44,6 +45,7 @@ def exact(net: nn.Module, loss_fn: Any, x: Tensor, y: Any) -> Tensor:
 
 def force(patch: pytest.MonkeyPatch, path: str) -> None:
     patch.setattr(room, "_work", lambda *_: (0.0, 1.0) if path == "cone" else (1.0, 0.0))
+    patch.setattr(room, "_WIDE", 1 if path == "sweep" else 10**9)
 
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -55,7 +57,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
 @pytest.mark.parametrize("density", [1.0, 0.3])
-@pytest.mark.parametrize("path", ["cone", "dense"])
+@pytest.mark.parametrize("path", ["cone", "dense", "sweep"])
 def test_the_gradient_at_every_depth(monkeypatch: pytest.MonkeyPatch, depth: int, density: float, path: str) -> None:
     force(monkeypatch, path)
     net = chain([6, 9, 8, 7, 4][: depth + 1])
@@ -70,7 +72,7 @@ def test_the_gradient_at_every_depth(monkeypatch: pytest.MonkeyPatch, depth: int
 
 
 @pytest.mark.parametrize("name", sorted(ACTIVATIONS))
-@pytest.mark.parametrize("path", ["cone", "dense"])
+@pytest.mark.parametrize("path", ["cone", "dense", "sweep"])
 @pytest.mark.parametrize("sided", ["one", "two"])
 def test_every_query_is_a_full_forward_pass(monkeypatch: pytest.MonkeyPatch, name: str, path: str, sided: str) -> None:
     """At a coarse scale, so that nothing but the right differences can agree."""
@@ -104,7 +106,7 @@ def test_every_query_is_a_full_forward_pass(monkeypatch: pytest.MonkeyPatch, nam
     rows=st.integers(1, 5),
     density=st.sampled_from([1.0, 0.5, 0.2]),
     name=st.sampled_from(sorted(ACTIVATIONS)),
-    path=st.sampled_from(["cone", "dense", "either"]),
+    path=st.sampled_from(["cone", "dense", "sweep", "either"]),
     memory=st.sampled_from([1, 300, 2**24]),
 )
 def test_any_small_chain(sizes: list[int], rows: int, density: float, name: str, path: str, memory: int) -> None:
@@ -167,6 +169,34 @@ def test_without_the_compiled_kernels_it_is_the_same(monkeypatch: pytest.MonkeyP
     half.zero_grad()
     UnitDifferences(0.25)(half, entropy, x.bfloat16(), y)
     assert float(nn.functional.cosine_similarity(flat(half).double(), found[0][0], dim=0)) > 0.5
+
+
+@pytest.mark.parametrize("units", [None, 40])
+def test_levels_swept_together_are_as_one_by_one(monkeypatch: pytest.MonkeyPatch, units: int | None) -> None:
+    """Wide layers are swept by default; little memory, or a layer that is not wide, forbids it."""
+    net, swept = chain([5, 70, 64, 66, 3]), []
+    sparsify(net, 0.5, rng=0)
+    x, y = normal(9, 5, number=1), torch.randint(0, 3, (9,), generator=generator(2))
+    monkeypatch.setattr(_unit_wise_sweep.Sweep, "blocks", spied(_unit_wise_sweep.Sweep.blocks, swept))
+    found = []
+    for memory, wide in ((2**24, 64), (10_000, 64), (2**24, 67)):
+        monkeypatch.setattr(room, "_WIDE", wide)
+        net.zero_grad()
+        rule = UnitDifferences(0.1, memory=memory, units=units, rng=0)
+        rule(net, entropy, x, y)
+        found.append((flat(net).clone(), rule.budget.queries, rule.budget.forward_passes))
+    assert len(swept) == 1
+    for gradient, asked, passes in found[1:]:
+        torch.testing.assert_close(gradient, found[0][0], rtol=1e-9, atol=1e-12)
+        assert (asked, passes) == (found[0][1], pytest.approx(found[0][2], rel=1e-12))
+
+
+def spied(method: Callable[..., Any], calls: list[Any]) -> Callable[..., Any]:
+    def again(*given: Any) -> Any:
+        calls.append(given)
+        return method(*given)
+
+    return again
 
 
 def test_units_drawn_at_random_are_right_on_average() -> None:

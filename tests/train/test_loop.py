@@ -17,7 +17,7 @@ from sparsefire.sparsity import METHODS
 from sparsefire.sparsity.topology.moving import Moving
 from sparsefire.train import Training, build, outputs_of, train
 from sparsefire.train.learners import LEARNERS
-from sparsefire.train.loop import check_rule, serves
+from sparsefire.train.loop import check_rule, loss_of, serves
 
 MLP = {"kind": "mlp", "widths": [64, 48, 32, 10]}
 WEIGHTS = 64 * 48 + 48 * 32 + 320
@@ -184,6 +184,20 @@ def test_watch_sees_each_epoch_and_the_mean_loss_of_the_rows_seen() -> None:
     train(net, x, y, settings, task="classification", rng=0, watch=lambda e, n, loss: seen.append((e, n is net, loss)))
     assert [(epoch, same) for epoch, same, _ in seen] == [(1, True), (2, True), (3, True)]
     assert [loss for *_, loss in seen] == pytest.approx([math.log(4)] * 3)
+
+
+@pytest.mark.parametrize("classes", [2, 10, 15, 16, 40])
+def test_losses_by_row_are_cross_entropies_with_their_gradient(classes: int) -> None:
+    output = 30 * torch.randn(33, classes, generator=torch.Generator().manual_seed(0))
+    target = torch.arange(33) % classes
+    losses, slopes = [], []
+    for loss_fn in (loss_of("classification", per_row=True), nn.CrossEntropyLoss(reduction="none")):
+        leaf = output.clone().requires_grad_()
+        losses.append(loss_fn(leaf, target))
+        slopes += torch.autograd.grad(losses[-1].square().sum(), leaf)
+    torch.testing.assert_close(*losses)
+    torch.testing.assert_close(*slopes)
+    assert losses[0].shape == (33,)
 
 
 def test_rewinding_divides_its_epochs_among_its_levels() -> None:

@@ -16,6 +16,7 @@ from sparsefire.rules.local.chain import Block, blocks
 from sparsefire.rules.units import called, trainable
 
 RULE = "unit-wise differences"
+CODES = ("identity", "relu", "leaky", "tanh", "sigmoid", "gelu", "silu")  # activations as the kernels number them
 
 
 @dataclass(frozen=True, eq=False)

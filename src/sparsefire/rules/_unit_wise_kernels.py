@@ -166,3 +166,133 @@ def cones(units, moves, values, outputs, starts, columns, places, before, after,
             moved[touched[t]] = 0
             marked[touched[t]] = False
     return work
+
+
+@njit(nogil=True, cache=True)
+def awake(before, shifts, crest, columns):
+    """Write the columns of shifts [n, units] in which some ReLU is above zero, moved or not; return how many."""
+    crest[:] = 0
+    for i in range(len(shifts)):
+        shift = shifts[i]
+        for j in range(len(crest)):
+            crest[j] = max(crest[j], shift[j])
+    count = 0
+    for j in range(len(crest)):
+        if before[j] + crest[j] > 0:
+            columns[count] = j
+            count += 1
+    return count
+
+
+@njit(nogil=True, cache=True)
+def rectify(before, value, shifts, columns, few):
+    """Write how the activities of ReLUs change, those of these columns alone, into few [n, columns]."""
+    zero = before[0] * 0
+    base, clean = before[columns], value[columns]
+    for i in range(len(shifts)):
+        shift, goal = shifts[i], few[i]
+        for c in range(len(columns)):
+            goal[c] = shift[columns[c]]
+        for c in range(len(columns)):  # apart, so that it is done in vectors
+            goal[c] = max(base[c] + goal[c], zero) - clean[c]
+
+
+@njit(nogil=True, cache=True)
+def take(weight, columns, lines):
+    """Copy these lines of a weight."""
+    for c in range(len(columns)):
+        line, goal = weight[columns[c]], lines[c]
+        for o in range(len(line)):
+            goal[o] = line[o]
+
+
+@njit(nogil=True, cache=True)
+def answer(code, slope, before, value, shifts):
+    """Replace shifts [n, units] of pre-activations of one example by those of activities."""
+    for i in range(len(shifts)):
+        shift = shifts[i]
+        for j in range(len(shift)):
+            if shift[j] != 0:
+                shift[j] = activity(code, slope, before[j] + shift[j]) - value[j]
+
+
+@njit(nogil=True, cache=True)
+def lift(code, slope, before, value, weight, shifts, few, lines, crest, columns, goal):
+    """Write the shifts [n, units above] that shifts [n, units] of pre-activations lead to; few and lines are room."""
+    pairs, above = goal.shape
+    if code != RELU:
+        if code != IDENTITY:
+            answer(code, slope, before, value, shifts)
+        np.dot(shifts, weight, goal)
+        return
+    count = awake(before, shifts, crest, columns)
+    if count == 0:
+        goal[:] = 0
+        return
+    changed, used = few[: pairs * count].reshape(pairs, count), lines[: count * above].reshape(count, above)
+    rectify(before, value, shifts, columns[:count], changed)
+    take(weight, columns[:count], used)
+    np.dot(changed, used, goal)
+
+
+@njit(nogil=True, cache=True)
+def scaled(move, line, goal):
+    """Write move · line."""
+    for o in range(len(line)):
+        goal[o] = move * line[o]
+
+
+@njit(nogil=True, cache=True)
+def sweep(first, last, moves, before, after, weights, widths, codes, slopes, room, found, who):
+    """Take the moves of one example after the other up through all levels, those of all units below together.
+
+    A level gets the shifts of all moves from below as one matrix. ReLU units that are at rest whatever moves are left
+    out of the product with the weights above.
+
+    Args:
+        first, last: examples.
+        moves: [rows, hidden units], of activities, zero for units that do not move; level by level.
+        before, after: [rows, hidden units + outputs], pre-activations and activities; outputs have no activities.
+        weights: of each level above a hidden one, [units, units above] one after the other.
+        widths: int64 [levels + 1], units of each level, outputs at the end.
+        codes, slopes: [levels], of the activations.
+        room: (3 · moves of one example + widest level) · widest level long.
+        found: [pairs, outputs], filled from the top, example by example.
+        who: int64 [pairs]: unit · rows + example.
+
+    Returns:
+        How many pairs there are.
+    """
+    rows, outputs, widest = len(moves), widths[-1], widths.max()
+    lines, part = room[: widest * widest], (len(room) - widest * widest) // 3
+    rest = room[widest * widest :]
+    shifts, others, few = rest[:part], rest[part : 2 * part], rest[2 * part :]
+    crest, columns = np.empty(widest, moves.dtype), np.empty(widest, np.int64)
+    count = 0
+    for b in range(first, last):
+        pairs, unit, start = 0, 0, 0
+        for level in range(len(codes)):
+            width, above = widths[level], widths[level + 1]
+            weight = weights[start : start + width * above].reshape(width, above)
+            if pairs:
+                lift(
+                    codes[level], slopes[level], before[b, unit : unit + width], after[b, unit : unit + width], weight,
+                    shifts[: pairs * width].reshape(pairs, width), few, lines, crest[:width], columns,
+                    others[: pairs * above].reshape(pairs, above),
+                )  # fmt: skip
+            shifts, others = others, shifts
+            for j in range(width):
+                move = moves[b, unit + j]
+                if move != 0:
+                    scaled(move, weight[j], shifts[pairs * above : (pairs + 1) * above])
+                    who[count] = (unit + j) * rows + b
+                    pairs += 1
+                    count += 1
+            unit += width
+            start += width * above
+        base, top = before[b, unit : unit + outputs], count - pairs
+        for i in range(pairs):
+            shift, goal = shifts[i * outputs : (i + 1) * outputs], found[top + i]
+            for o in range(outputs):
+                goal[o] = base[o] + shift[o]
+    return count

@@ -18,7 +18,7 @@ from sparsefire.rules.two_query import TwoQuery
 class SPSA(TwoQuery):
     """Estimate the gradient by gᵢ = [L(θ + cₖ u) − L(θ − cₖ u)] / (2 cₖ uᵢ), u random signs, cₖ = c / (k + 1)^γ.
 
-    k counts the calls. For signs 1/uᵢ = uᵢ, so this is :class:`~sparsefire.rules.two_query.TwoQuery` with a
+    k counts the calls from 0. For signs 1/uᵢ = uᵢ, so this is :class:`~sparsefire.rules.two_query.TwoQuery` with a
     perturbation that fades. The rates that go with it are those of :func:`spsa_rates`.
 
     Args:

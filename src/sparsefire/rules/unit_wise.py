@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any, ClassVar
 
 import torch
@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from sparsefire.errors import UserError
 from sparsefire.rules._unit_wise_chain import RULE, Level, read, run_clean, simple
+from sparsefire.rules._unit_wise_cones import Cones
 from sparsefire.rules.budget import Budget
 from sparsefire.rules.call import LossFunction, finite, per_row
 from sparsefire.rules.directions import generator_of
@@ -32,6 +33,8 @@ _ROWS = 8192  # queries whose losses are asked for together: larger blocks leave
 # Times in products of a dense matrix product, measured: what is done for one unit above, entry by entry.
 _CONE = {"product": 12.0, "simple": 15.0, "call": 400.0}
 _DENSE = {"product": 1.0, "simple": 30.0, "call": 140.0}
+_SWEPT = 0.6  # of the work of dense products, where rows at rest are left out
+_WIDE = 64  # units from which on that pays
 _SIMPLE = ("identity", "relu", "leaky")  # activations that need no library function
 _COMPILED = (torch.float32, torch.float64)
 
@@ -46,8 +49,9 @@ class UnitDifferences(Drawn):
     This is the gradient up to O(c), two-sided O(c²); rounding adds about 10⁻⁷ L/c in float32. A unit that moves is
     followed through what it reaches and nothing else: one of the last hidden layer adds a multiple of a column of
     weights to the outputs; one of an earlier layer has a fan-out cone, which a compiled kernel walks where weights are
-    sparse and blocked matrix products evaluate where they are dense, whichever takes less work. Examples for which the
-    unit's activity does not change, such as those of a ReLU unit at rest, are not asked about.
+    sparse. Where that takes more work, blocked matrix products evaluate it, or, below two wide layers and more, a
+    kernel that takes the moves of all layers up together, example by example, without ReLU units that stay at rest.
+    Examples for which the unit's activity does not change, such as those of a ReLU unit at rest, are not asked about.
 
     The network is an ``nn.Sequential`` (nested ones too) of Linear layers, masked or not, with ReLU, LeakyReLU, Tanh,
     Sigmoid, GELU, SiLU, Identity or Dropout between them; Flatten may stand in front, a softmax at the end. Dropout
@@ -109,21 +113,17 @@ class UnitDifferences(Drawn):
         queries = _Queries(levels, loss_fn, _checked(y, rows), self.budget, self.memory)
         clean = queries.losses(levels[-1].value, None)
         chosen, share, random_bits = self._choose(levels)
-        deltas: dict[str, Tensor] = {}
-        for number, level in enumerate(levels):
-            if level.name not in chosen:
-                continue
-            deltas[level.name] = torch.zeros_like(level.before)
-            if not len(chosen[level.name]):
-                continue
-            above = queries.moved(number, chosen[level.name], self.scale, clean)
-            below = queries.moved(number, chosen[level.name], -self.scale, clean) if self.sided == "two" else clean
-            slopes = (above - below) / (self.scale * (2 if self.sided == "two" else 1) * rows)
+        moving = {number: chosen[level.name] for number, level in enumerate(levels) if len(chosen.get(level.name, ()))}
+        above = queries.moved(moving, self.scale, clean)
+        below = queries.moved(moving, -self.scale, clean) if self.sided == "two" else dict.fromkeys(moving, clean)
+        deltas = {level.name: torch.zeros_like(level.before) for level in levels if level.name in chosen}
+        for number, units in moving.items():
+            slopes = (above[number] - below[number]) / (self.scale * (2 if self.sided == "two" else 1) * rows)
             if number < len(levels) - 1 and share < 1:
                 slopes /= share
-            deltas[level.name].index_copy_(1, chosen[level.name], slopes.T)
+            deltas[levels[number].name].index_copy_(1, units, slopes.T)
         credit_({level.name: level.layer for level in levels}, given, deltas)
-        products = rows * sum(int(level.weight.count_nonzero()) for level in levels)
+        products = rows * sum(queries.products)
         self.budget.add(rows, queries.asked, 2 + queries.work / max(products, 1), random_bits)
         return clean.mean()
 
@@ -148,6 +148,8 @@ class _Queries:
     def __init__(self, levels: list[Level], loss_fn: LossFunction, y: Any, budget: Budget, memory: int) -> None:
         self.levels, self.loss_fn, self.y, self.budget, self.memory = levels, loss_fn, y, budget, memory
         self.asked, self.work = 0, 0.0
+        self.fans = [(level.weight != 0).sum(0) for level in levels[1:]]  # products of one unit's move, level by level
+        self.products = [int(levels[0].weight.count_nonzero()), *[int(fan.sum()) for fan in self.fans]]
         first = levels[0].before
         self.compiled = first.device.type == "cpu" and first.dtype in _COMPILED
 
@@ -157,29 +159,77 @@ class _Queries:
         y = self.y if examples is None else _at(self.y, examples)
         return finite(per_row(self.loss_fn(output, y), len(output), RULE), self.budget)
 
-    def moved(self, number: int, units: Tensor, size: float, clean: Tensor) -> Tensor:
-        """Return the losses [units, rows] when each of these units of a level alone moves by ``size``."""
-        level, rows = self.levels[number], len(clean)
+    def moved(self, chosen: Mapping[int, Tensor], size: float, clean: Tensor) -> dict[int, Tensor]:
+        """Return the losses [units, rows] by level when each of these units of a level alone moves by ``size``."""
+        found: dict[int, Tensor] = {}
+        together: dict[int, Tensor] = {}
+        for number, units in chosen.items():
+            level, rows = self.levels[number], len(clean)
+            if number == len(self.levels) - 1:
+                moves = torch.full((len(units), rows), size, dtype=level.before.dtype, device=level.before.device)
+            else:
+                moves = (level.activate(level.before + size) - level.value).T[units]
+            walk = None
+            if number < len(self.levels) - 1:
+                moving = moves.count_nonzero(1)
+                walk = self._walker(number, float(moving.sum()) / moves.numel())
+                if walk is None:
+                    taken = self.fans[number][units] + sum(self.products[number + 2 :])
+                    self.work += float(moving.double() @ taken.double())
+            if walk is None and number < len(self.levels) - 1 and (together or self._sweepable(number)):
+                together[number] = moves
+            else:
+                found[number] = self._level(number, units, moves, walk, clean)
+        return {**found, **self._swept(chosen, together, clean)}
+
+    def _level(self, number: int, units: Tensor, moves: Tensor, walk: Any, clean: Tensor) -> Tensor:
+        """Return the losses when these units of one level move, by a walk through cones or by blocks of pairs."""
+        rows, found = len(clean), clean.repeat(len(units), 1)
         if number == len(self.levels) - 1:
-            moves = torch.full((len(units), rows), size, dtype=level.before.dtype, device=level.before.device)
-            fans = torch.eye(level.before.shape[1], dtype=moves.dtype, device=moves.device)[units]
+            fans = torch.eye(self.levels[-1].before.shape[1], dtype=moves.dtype, device=moves.device)[units]
         else:
-            moves = (level.activate(level.before + size) - level.value).T[units]
             fans = self.levels[number + 1].weight.T[units].contiguous()
-        found = clean.repeat(len(units), 1)
-        moving = (moves != 0).sum(1)
-        walk = self._walker(number, float(moving.sum()) / moves.numel())
-        if walk is None and number < len(self.levels) - 1:
-            above = sum(int(level.weight.count_nonzero()) for level in self.levels[number + 2 :])
-            self.work += float(moving.double() @ ((fans != 0).sum(1) + above).double())
         for block in self._blocks(number, len(units), rows, walk is not None):
             part = moves[block].contiguous()
             output, who = walk(units[block], part) if walk else self._evaluate(number, fans[block], part)
-            if len(who):
-                examples = who % rows
-                output = self.levels[-1].activate(output, examples)
-                found[block].view(-1)[who] = self.losses(output, examples)
+            self._ask(output, who, found[block])
         return found
+
+    def _swept(self, chosen: Mapping[int, Tensor], moves: dict[int, Tensor], clean: Tensor) -> dict[int, Tensor]:
+        """Return the losses when units of several levels move, all levels together."""
+        if not moves:
+            return {}
+        from sparsefire.rules._unit_wise_sweep import Sweep
+
+        first, rows = min(moves), len(clean)
+        widths = [level.before.shape[1] for level in self.levels[first:-1]]
+        places = dict(zip(range(first, len(self.levels)), accumulate(widths, initial=0), strict=True))
+        all_moves = torch.zeros(rows, sum(widths), dtype=clean.dtype)
+        for number, part in moves.items():
+            all_moves[:, places[number] + chosen[number]] = part.T
+        sweep = Sweep(self.levels[first:], all_moves)
+        bytes_ = clean.element_size()
+        if sweep.room * bytes_ > self.memory:
+            return {number: self._level(number, chosen[number], part, None, clean) for number, part in moves.items()}
+        found = clean.repeat(sum(widths), 1)
+        for output, who in sweep.blocks(max(1, min(_ROWS, self.memory // (bytes_ * self.levels[-1].before.shape[1])))):
+            self._ask(output, who, found)
+        return {number: found[places[number] + chosen[number]] for number in moves}
+
+    def _ask(self, output: Tensor, who: Tensor, found: Tensor) -> None:
+        """Write the losses of outputs before their activation into found [units, rows], at unit · rows + example."""
+        if len(who):
+            examples = who % found.shape[1]
+            found.view(-1)[who] = self.losses(self.levels[-1].activate(output, examples), examples)
+
+    def _sweepable(self, number: int) -> bool:
+        """Return whether a compiled kernel knows the layers above a level's units, and they are many and wide enough.
+
+        Then units of all levels from here on that are not walked through cones are swept together.
+        """
+        above = self.levels[number + 1 : -1]
+        wide = len(above) > 1 and max(level.before.shape[1] for level in above) >= _WIDE
+        return self.compiled and wide and all(simple(level.after) is not None for level in above)
 
     def _blocks(self, number: int, units: int, rows: int, walked: bool) -> Iterator[slice]:
         above = self.levels[-1:] if walked else self.levels[min(number + 1, len(self.levels) - 1) :]
@@ -214,19 +264,20 @@ class _Queries:
         The kernel takes all examples of a unit along; matrix products only the share of pairs that move.
         """
         above = self.levels[number + 1 :]
-        known = [simple(level.after) for level in above[:-1]]
-        if not self.compiled or len(above) < 2 or any(one is None for one in known):
+        known = [one for level in above[:-1] if (one := simple(level.after)) is not None]
+        if not self.compiled or len(above) < 2 or len(known) < len(above) - 1:
             return None
-        cone, dense = _work(above, [one[0] for one in known if one is not None])
-        return _Cones(self, above, [one for one in known if one is not None]) if cone < share * dense else None
+        cone, dense = _work(above, self.products[number + 1 :], [code for code, _ in known])
+        swept = _SWEPT if self._sweepable(number) else 1.0
+        return Cones(self, above, known) if cone < share * dense * swept else None
 
 
-def _work(above: list[Level], codes: list[str]) -> tuple[float, float]:
+def _work(above: list[Level], products: list[int], codes: list[str]) -> tuple[float, float]:
     """Return what one pair of a unit and an example costs in its cone, and by matrix products."""
     changed, cone, dense = 1.0, 0.0, 0.0
     for place, level in enumerate(above):
         outputs, inputs = level.weight.shape
-        density = float(level.weight.count_nonzero()) / level.weight.numel()
+        density = products[place] / level.weight.numel()
         cone += _CONE["product"] * changed * density * outputs
         dense += _DENSE["product"] * outputs * (inputs if place else 1)
         if place < len(above) - 1:
@@ -234,45 +285,6 @@ def _work(above: list[Level], codes: list[str]) -> tuple[float, float]:
             kind = "simple" if codes[place] in _SIMPLE else "call"
             cone, dense = cone + _CONE[kind] * changed, dense + _DENSE[kind] * outputs
     return cone, dense
-
-
-class _Cones:
-    """The levels above one level as the compiled kernel reads them."""
-
-    def __init__(self, queries: _Queries, above: list[Level], known: list[tuple[str, float]]) -> None:
-        import numpy as np
-
-        from sparsefire.rules import _unit_wise_kernels as kernels
-
-        self.queries, self.base = queries, above[-1].before.contiguous()
-        weights = [level.weight.contiguous().numpy() for level in above]
-        total = sum(int(level.weight.count_nonzero()) for level in above)
-        self.values, self.outputs = np.empty(total, weights[0].dtype), np.empty(total, np.int64)
-        self.columns = np.cumsum([0, *(weight.shape[1] + 1 for weight in weights)])
-        self.starts, first = np.empty(self.columns[-1], np.int64), 0
-        for at, weight in zip(self.columns, weights, strict=False):
-            first = kernels.compress(weight, self.values, self.outputs, self.starts[at:], first)
-        heights = [weight.shape[0] for weight in weights]
-        self.places = np.cumsum([0, *heights[:-1]])
-        self.before = torch.cat([level.before.T for level in above[:-1]]).contiguous().numpy()
-        self.after = torch.cat([level.value.T for level in above[:-1]]).contiguous().numpy()
-        names = ("identity", "relu", "leaky", "tanh", "sigmoid", "gelu", "silu")  # as the kernels number them
-        self.codes = np.array([names.index(code) for code, _ in known], np.int64)
-        self.slopes = np.array([slope for _, slope in known], weights[0].dtype)
-
-    def __call__(self, units: Tensor, moves: Tensor) -> tuple[Tensor, Tensor]:
-        from sparsefire.rules._unit_wise_kernels import collect, cones
-
-        outputs = self.base.shape[1]
-        shifts = torch.empty(len(units), outputs, moves.shape[1], dtype=moves.dtype)
-        self.queries.work += cones(
-            units.numpy(), moves.numpy(), self.values, self.outputs, self.starts, self.columns[:-1], self.places,
-            self.before, self.after, self.codes, self.slopes, shifts.numpy(),
-        )  # fmt: skip
-        found = torch.empty(moves.numel(), outputs, dtype=moves.dtype)
-        who = torch.empty(moves.numel(), dtype=torch.int64)
-        count = collect(self.base.numpy(), moves.numpy(), shifts.numpy(), found.numpy(), who.numpy())
-        return found[:count], who[:count]
 
 
 def _checked(y: Any, rows: int) -> Any:
