@@ -28,9 +28,8 @@ class ZeroOrderSAM:
     """Estimate the gradient at θ + ρ ĝ/‖ĝ‖, where ĝ is a two-query estimate of the gradient at θ.
 
     The way up costs 2m losses and no backward pass; the gradient there is exact by default, so that a step needs one
-    backward pass where SAM needs two. It returns the mean of the losses around θ; running statistics of norm layers move
-    once, as they are at the moved weights. Another rule in its place makes it
-    free of derivatives altogether.
+    backward pass where SAM needs two. It returns the mean of the losses around θ; running statistics of norm layers
+    move once, by what they see at the moved weights. Another rule in its place makes it free of derivatives altogether.
 
     Args:
         radius: ρ.
