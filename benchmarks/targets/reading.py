@@ -55,4 +55,4 @@ SHORT = """- **Every class of rule reaches its target, with most of its time lef
   there, so a random mask loses little; where they are not, [random masks lose](price.md).
 - **Not reached**: the hopes of 97% for a black box on digits (96.5%: 971 parameters, half of its minute) and of
   98.3% for dense unit-wise differences (98.22%; back-propagation 98.22%, so the limit is that of twelve epochs).
-  Two more rates were tried for the first, three for the second."""
+  Two rates were tried for the first, three for the second."""
