@@ -219,12 +219,12 @@ class _Sparse(BaseEstimator):
     ) -> None:
         self.density = density
         self.method = method
-        self.rule = rule
         self.hidden = hidden
         self.epochs = epochs
         self.effort = effort
         self.workers = workers
         self.random_state = random_state
+        self.rule = rule
 
     def _fit(self, X: np.ndarray, target: np.ndarray, outputs: int) -> None:
         number = int(check_random_state(self.random_state).randint(2**31 - 1))

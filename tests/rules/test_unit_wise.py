@@ -417,3 +417,21 @@ def test_sequences_of_vectors_are_refused_by_the_layer_that_gets_them() -> None:
 def test_options_are_checked(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         UnitDifferences(**options)
+
+
+def test_targets_in_double_precision_as_numpy_gives_them() -> None:
+    net = nn.Sequential(
+        nn.Linear(3, 80), nn.ReLU(), nn.Linear(80, 80), nn.ReLU(), nn.Linear(80, 80), nn.ReLU(), nn.Linear(80, 1)
+    )
+    x = torch.randn(9, 3, generator=torch.Generator().manual_seed(0))
+    y = x.sum(1, keepdim=True)
+
+    def losses(output: Tensor, target: Tensor) -> Tensor:
+        return (output - target).square().flatten(1).sum(1)
+
+    found = []
+    for target in (y, y.double()):
+        net.zero_grad()
+        UnitDifferences()(net, losses, x, target)
+        found.append(net[0].weight.grad.clone())
+    torch.testing.assert_close(found[1], found[0], rtol=1e-2, atol=1e-3)

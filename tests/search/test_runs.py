@@ -9,6 +9,9 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from sparsefire.data import problem_from_arrays
+from sparsefire.errors import Diverged
+from sparsefire.rules import Backprop
+from sparsefire.rules.call import finite
 from sparsefire.search import runs
 from sparsefire.search.candidates import BOOSTING, DENSE, LINEAR, Candidate
 from sparsefire.search.plan import Size, make_plan
@@ -123,21 +126,25 @@ def test_scores_of_a_fold_are_none_where_they_do_not_exist():
     assert safe_score("auc", target, chance) == pytest.approx(roc_auc_score(target, chance))
 
 
+class Stops(Backprop):
+    """A rule that meets NaN after five steps."""
+
+    def __call__(self, net, loss_fn, x, y):
+        loss = super().__call__(net, loss_fn, x, y)
+        return finite(loss * float("nan") if self.budget.calls > 5 else loss, self.budget)
+
+
 def test_a_training_that_diverges_is_a_bad_one_and_no_end(study):
     """Back-propagation that diverges leaves NaN, whose outputs count as 0; a rule that stops at NaN leaves the same."""
-    from sparsefire.rules import Backprop
-    from sparsefire.rules.call import finite
+    x, y = study.problem.select(np.arange(40)).astype("float32").reshape(40, -1), study.problem.target[:40]
+    training = study.plan.training(JOB.candidate, 1.0)
+    net, _ = runs._network(study, JOB.candidate, x, y, training, 0, rule=Stops())
+    assert not runs.outputs_of(net, x).any()
+    assert all(p[p != 0].isnan().all() for p in net.parameters())
 
-    class Stops(Backprop):
-        def __call__(self, net, loss_fn, x, y):
-            loss = super().__call__(net, loss_fn, x, y)
-            return finite(loss * float("nan") if self.budget.calls > 5 else loss, self.budget)
 
-    plan = replace(study.plan, rates=1)
-    X = study.problem.select(np.arange(40)).astype("float32")
-    where = replace(study, plan=plan)
-    net, _ = runs._network(
-        where, JOB.candidate, X.reshape(40, -1), study.problem.target[:40], plan.training(JOB.candidate, 1.0), 0,
-        rule=Stops(),
-    )  # fmt: skip
-    assert not runs.outputs_of(net, X.reshape(40, -1)).any()
+def test_the_last_training_may_not_diverge(study, monkeypatch):
+    monkeypatch.setattr(runs, "rule_of", lambda training, rng: Stops())
+    last = Job(DENSE, FINAL, 0)
+    with pytest.raises(Diverged, match="not a number"):
+        runs.fit(study, last, *rows_of(study, last))

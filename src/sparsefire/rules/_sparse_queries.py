@@ -5,7 +5,8 @@ layer are the same for all directions, as those of the batch are, its weights an
 
     (W + s U) x = W x + s (U x),
 
-so that all s share the products with U. Inputs that are zero in the whole batch take no time.
+so that all s share the products with U. Inputs that are zero in the whole batch take no time. A hidden unit that
+overflows is not looked at where all its weights to the layer above are absent.
 """
 
 from __future__ import annotations

@@ -123,14 +123,6 @@ def spread(base, shift, scales, rectified, above):
                     above[k, s, u, b] = zero if rectified and value < zero else value
 
 
-@njit(nogil=True, cache=True)
-def rectify(values):
-    """Set what is below zero to zero, and leave what is not a number."""
-    zero = values.dtype.type(0)
-    for i in range(len(values)):
-        values[i] = zero if values[i] < zero else values[i]
-
-
 @njit(nogil=True, cache=True, fastmath={"contract"})
 def climb(base, shift, scales, directions, own, biases, weight_at, bias_at, tops, starts, columns, rectified, found):
     """Take base + scales[s] · shift[k] through the layers above, whose weights are own + scales[s] · directions[k].

@@ -16,7 +16,7 @@ from sparsefire.rules.asking import named_on_failure
 from sparsefire.rules.budget import Budget
 from sparsefire.rules.call import LossFunction, finite
 from sparsefire.rules.directions import check_count, check_law, generator_of
-from sparsefire.rules.drawn import Drawn
+from sparsefire.rules.drawn import Drawn, undone_on_failure
 from sparsefire.rules.node_perturbation import Asked, Noise, check_layers, credit_by_noise_
 from sparsefire.rules.units import leaning
 
@@ -35,7 +35,7 @@ class ActivityForwardGradient(Drawn):
     at once. ``layers="each"`` takes one layer at a time.
 
     The budget counts one loss per row and draw, and two passes for each pass of forward differentiation. Losses are
-    one per example, ``reduction="none"``.
+    one per example, ``reduction="none"``; one without a derivative, such as the share of errors, has slope zero.
 
     Args:
         directions: K, draws per call and example.
@@ -68,13 +68,17 @@ class ActivityForwardGradient(Drawn):
         check_layers(self.layers)
         self._generator = generator_of(self.rng)
 
+    @undone_on_failure
     def __call__(self, net: nn.Module, loss_fn: LossFunction, x: Any, y: Any) -> Tensor:
         return credit_by_noise_(self, net, loss_fn, x, y, _slopes, "an activity forward gradient")
 
 
+_WORDS = ("be differentiated forward", "reads losses alone (NodePerturbation)")
+
+
 def _slopes(asked: Asked, noise: Noise) -> Tensor:
     asked.same.rewind()
-    with named_on_failure(asked.net), forward_ad.dual_level():
+    with named_on_failure(asked.net, *_WORDS), forward_ad.dual_level():
         losses = asked.read(leaning(asked.net, asked.x, asked.layers, noise), passes=2)
         loss, slope = forward_ad.unpack_dual(losses)
-    return torch.zeros_like(loss) if slope is None else finite(slope, asked.budget)
+    return torch.zeros_like(loss) if slope is None else finite(slope, asked.budget, "slopes of rows")

@@ -120,8 +120,18 @@ def fitting(active: Active, x: Any) -> int:
 
 
 @contextmanager
-def named_on_failure(net: nn.Module) -> Iterator[None]:
-    """Tell in which layer an operation failed that forward differentiation or vmap cannot go through."""
+def named_on_failure(
+    net: nn.Module,
+    cannot: str = "be asked about many directions at once",
+    instead: str = "asks one query at a time (MeZO)",
+) -> Iterator[None]:
+    """Tell in which layer an operation failed that forward differentiation or vmap cannot go through.
+
+    Args:
+        net: the network.
+        cannot: what the layer cannot.
+        instead: what a rule does that can.
+    """
     inside: list[str] = []
     hooks = [
         module.register_forward_pre_hook(lambda _module, _inputs, name=name: inside.append(name))
@@ -135,10 +145,10 @@ def named_on_failure(net: nn.Module) -> Iterator[None]:
         if inside and any(word in text for word in ("vmap", "in-place", "inplace", "forward AD", "jvp", "Batching")):
             layer = net.get_submodule(inside[-1])
             raise UserError(
-                f"layer {inside[-1]!r} ({type(layer).__name__}) cannot be asked about many directions at once.",
+                f"layer {inside[-1]!r} ({type(layer).__name__}) cannot {cannot}.",
                 came=text,
                 expected="layers without in-place writes or data-dependent control flow",
-                attempt="inplace=False, or a rule that asks one query at a time (MeZO)",
+                attempt=f"inplace=False, or a rule that {instead}",
             ) from error
         raise
     finally:

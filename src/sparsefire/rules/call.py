@@ -81,14 +81,14 @@ def per_row(loss: Any, rows: int, rule: str) -> Tensor:
     return loss.reshape(rows)
 
 
-def finite(losses: Tensor, budget: Budget) -> Tensor:
+def finite(losses: Tensor, budget: Budget, what: str = "losses") -> Tensor:
     """Return the losses, or raise when one is NaN or infinite; nothing has been changed by then."""
     if not bool(torch.isfinite(losses).all()):
         bad = losses[~torch.isfinite(losses)].flatten()
         raise Diverged(
             f"the loss is not a number at call {budget.calls + 1} of the rule.",
-            came=f"{len(bad)} of {losses.numel()} losses are {float(bad[0])}",
-            expected="finite losses; the parameters are as they were before this call",
+            came=f"{len(bad)} of {losses.numel()} {what} are {float(bad[0])}",
+            expected=f"finite {what}; the parameters are as they were before this call",
             attempt="a smaller learning rate or a smaller perturbation",
         )
     return losses

@@ -19,7 +19,7 @@ from sparsefire.errors import UserError
 from sparsefire.rules.budget import Budget
 from sparsefire.rules.call import LossFunction, finite, per_row, rows_of
 from sparsefire.rules.directions import bits, check_law, generator_of
-from sparsefire.rules.drawn import Drawn
+from sparsefire.rules.drawn import Drawn, undone_on_failure
 from sparsefire.rules.node_perturbation import noise_like, per_unit
 from sparsefire.rules.quiet import SameNoise, frozen_statistics, settle, with_statistics
 from sparsefire.rules.units import credit_, disturbed, record, unit_layers
@@ -154,6 +154,7 @@ class DecorrelatedNodePerturbation(Drawn):
             raise UserError("R moves at a rate.", came=f"rate={self.rate!r}", expected="0 or more")
         self._generator = generator_of(self.rng)
 
+    @undone_on_failure
     @torch.no_grad()
     def __call__(self, net: nn.Module, loss_fn: LossFunction, x: Any, y: Any) -> Tensor:
         layers, rows, same = unit_layers(net, _RULE), rows_of(x), SameNoise()

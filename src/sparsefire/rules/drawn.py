@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import torch
@@ -23,3 +25,22 @@ class Drawn:
         """Go on from where such a state was taken."""
         self._generator.set_state(state["generator"])
         self.budget.load_state_dict(state["budget"])
+
+
+def undone_on_failure(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a call that fails leave the rule as if it had not been: the same noise comes next, whatever was drawn.
+
+    Args:
+        call: ``__call__`` of a rule with ``state_dict`` and ``load_state_dict``.
+    """
+
+    @wraps(call)
+    def guarded(self: Any, *args: Any, **named: Any) -> Any:
+        before = self.state_dict()
+        try:
+            return call(self, *args, **named)
+        except BaseException:
+            self.load_state_dict(before)
+            raise
+
+    return guarded

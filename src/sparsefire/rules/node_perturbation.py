@@ -21,7 +21,7 @@ from sparsefire.errors import UserError
 from sparsefire.rules.budget import Budget
 from sparsefire.rules.call import LossFunction, finite, per_row, rows_of
 from sparsefire.rules.directions import bits, check_count, check_law, draw, generator_of
-from sparsefire.rules.drawn import Drawn
+from sparsefire.rules.drawn import Drawn, undone_on_failure
 from sparsefire.rules.quiet import SameNoise, frozen_statistics, settle, with_statistics
 from sparsefire.rules.units import credit_, disturbed, record, unit_layers
 from sparsefire.rules.weights import check_scale
@@ -91,6 +91,7 @@ class NodePerturbation(Drawn):
         check_layers(self.layers)
         self._generator = generator_of(self.rng)
 
+    @undone_on_failure
     def __call__(self, net: nn.Module, loss_fn: LossFunction, x: Any, y: Any) -> Tensor:
         def slopes(asked: Asked, noise: Noise) -> Tensor:
             above = asked.losses(noise, self.scale)

@@ -23,7 +23,7 @@ from sparsefire.rules._unit_wise_cones import Cones
 from sparsefire.rules.budget import Budget
 from sparsefire.rules.call import LossFunction, finite, per_row
 from sparsefire.rules.directions import generator_of
-from sparsefire.rules.drawn import Drawn
+from sparsefire.rules.drawn import Drawn, undone_on_failure
 from sparsefire.rules.local.chain import one_input
 from sparsefire.rules.node_perturbation import check_sided
 from sparsefire.rules.units import credit_, trainable
@@ -105,6 +105,7 @@ class UnitDifferences(Drawn):
             )
         self._generator = generator_of(self.rng)
 
+    @undone_on_failure
     @torch.no_grad()
     def __call__(self, net: nn.Module, loss_fn: LossFunction, x: Any, y: Any) -> Tensor:
         chain, inputs = read(net), one_input(x, RULE)
@@ -121,7 +122,7 @@ class UnitDifferences(Drawn):
             slopes = (above[number] - below[number]) / (self.scale * (2 if self.sided == "two" else 1) * rows)
             if number < len(levels) - 1 and share < 1:
                 slopes /= share
-            deltas[levels[number].name].index_copy_(1, units, slopes.T)
+            deltas[levels[number].name].index_copy_(1, units, slopes.T.to(deltas[levels[number].name]))
         credit_({level.name: level.layer for level in levels}, given, deltas)
         products = rows * sum(queries.products)
         self.budget.add(rows, queries.asked, 2 + queries.work / max(products, 1), random_bits)
@@ -204,7 +205,7 @@ class _Queries:
         first, rows = min(moves), len(clean)
         widths = [level.before.shape[1] for level in self.levels[first:-1]]
         places = dict(zip(range(first, len(self.levels)), accumulate(widths, initial=0), strict=True))
-        all_moves = torch.zeros(rows, sum(widths), dtype=clean.dtype)
+        all_moves = torch.zeros(rows, sum(widths), dtype=self.levels[0].before.dtype)
         for number, part in moves.items():
             all_moves[:, places[number] + chosen[number]] = part.T
         sweep = Sweep(self.levels[first:], all_moves)

@@ -23,7 +23,7 @@ from sparsefire.rules.asking import Batch, fitting
 from sparsefire.rules.budget import Budget
 from sparsefire.rules.call import LossFunction, finite, refuse_dense_request, rows_of
 from sparsefire.rules.directions import bits, check_count, check_law, draw, generator_of
-from sparsefire.rules.drawn import Drawn
+from sparsefire.rules.drawn import Drawn, undone_on_failure
 from sparsefire.rules.quiet import SameNoise, settle, with_statistics
 
 
@@ -35,7 +35,8 @@ class WeightRule(Drawn):
         directions: K, at least 1.
         law: of the directions, see :func:`~sparsefire.rules.directions.draw`.
         rng: draws them; see :func:`~sparsefire.rules.directions.generator_of`.
-        chunk: directions evaluated at once; None takes as many as fit into 64 MiB. The result does not depend on
+        chunk: directions evaluated at once; None takes as many as fit into 64 MiB, and 16 MiB for
+            sparse chains. The result does not depend on
             it but for rounding.
     """
 
@@ -54,16 +55,12 @@ class WeightRule(Drawn):
             raise UserError("a chunk holds at least one direction.", came=f"chunk={self.chunk}")
         self._generator = generator_of(self.rng)
 
+    @undone_on_failure
     @torch.no_grad()
     def __call__(self, net: nn.Module, loss_fn: LossFunction, x: Any, y: Any) -> Tensor:
         refuse_dense_request(net, type(self).__name__)
         batch, noise = Batch(net, loss_fn, x, y, self._active(net)), SameNoise()
-        before = self.state_dict()
-        try:
-            estimate, loss, queries = self._estimate(batch)
-        except BaseException:
-            self.load_state_dict(before)  # a call that fails has not been
-            raise
+        estimate, loss, queries = self._estimate(batch)
         batch.active.add_gradient_(estimate)
         settle(net, x, noise)
         passes = self._passes(queries) + bool(with_statistics(net))

@@ -19,6 +19,7 @@ from sparsefire.rules.backprop import Backprop
 from sparsefire.rules.budget import Budget
 from sparsefire.rules.call import LossFunction, Rule, finite, rows_of
 from sparsefire.rules.directions import bits, check_count, check_law, draw, generator_of
+from sparsefire.rules.drawn import undone_on_failure
 from sparsefire.rules.quiet import SameNoise
 from sparsefire.rules.weights import check_scale
 
@@ -78,6 +79,7 @@ class ZeroOrderSAM:
         """Whether absent weights get a gradient: as of the rule for the way down."""
         return self.descent.dense_gradients
 
+    @undone_on_failure
     def __call__(self, net: nn.Module, loss_fn: LossFunction, x: Any, y: Any) -> Tensor:
         active, noise = Active(net), SameNoise()
         batch = Batch(net, loss_fn, x, y, active)

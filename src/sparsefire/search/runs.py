@@ -210,7 +210,7 @@ def fit(study: Study, job: Job, train_rows: np.ndarray, watched_rows: np.ndarray
             curve.append({"epoch": epoch, "loss": loss, "score": float("nan") if score is None else score})
 
     rule = rule_of(training, where)
-    network, description = _network(study, job.candidate, x, y, training, where, watched, rule)
+    network, description = _network(study, job.candidate, x, y, training, where, watched, rule, job.round == FINAL)
     queries = None if training.rule == "backprop" else rule.budget.queries
     return Fitted(
         network, None, description, preparation, scale, training.rate, training.epochs, curve, x.shape[1:], queries
@@ -262,6 +262,7 @@ def _network(
     where: int,
     watch: Any = None,
     rule: Rule | None = None,
+    final: bool = False,
 ) -> tuple[nn.Module, Description]:
     problem = study.problem
     outputs = len(problem.classes) if problem.task == "classification" else 1
@@ -273,6 +274,8 @@ def _network(
     try:
         net = train(net, x, y, training, task=problem.task, rng=where, watch=watch, rule=rule)
     except Diverged:
+        if final:
+            raise
         net = _lost(net)
     return net, description
 
