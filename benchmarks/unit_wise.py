@@ -36,12 +36,13 @@ CELLS = [
     *[Cell(place, 1, 32, 1.0, with_queries=True) for place in ("digits", "mnist10k")],
     Cell("digits", 3, 32, 1.0, with_queries=True),
     *[Cell("mnist10k", depth, width, 1.0) for depth, width in ((3, 32), (1, 128), (3, 128), (6, 32), (6, 128))],
+    *[Cell("mnist10k", depth, 128, 1.0) for depth in (2, 4, 5)],
     *[Cell("mnist10k", depth, 128, 0.1) for depth in (1, 3)],
     *[Cell("digits", depth, width, 1.0) for depth, width in ((1, 128), (3, 128), (6, 32), (6, 128))],
     *[Cell(place, depth, 32, 0.1) for place in ("mnist10k", "digits") for depth in (1, 3, 6)],
     *[Cell("mnist10k", 6, 128, 0.1), Cell("mnist10k", 1, 256, 1.0)],
-    *[Cell(place, depth, width, 1.0)
-      for depth in (2, 4) for width in (32, 128) for place in ("mnist10k", "digits")],
+    *[Cell(place, depth, 32, 1.0) for depth in (2, 4) for place in ("mnist10k", "digits")],
+    *[Cell("digits", depth, 128, 1.0) for depth in (2, 4)],
     *[Cell(place, depth, width, 0.1)
       for depth in (2, 4) for width in (32, 128) for place in ("mnist10k", "digits")],
     *[Cell("digits", depth, 128, 0.1) for depth in (1, 3, 6)],

@@ -77,14 +77,12 @@ def test_every_method_learns_what_is_easy(method):
 @pytest.mark.parametrize("rule", ["unit-differences", "direct-feedback-alignment", "two-query"])
 def test_rules_without_derivatives_learn_what_is_easy(rule):
     X, y = blobs()
-    model = SparseClassifier(density=0.5, method="static", hidden=[16], rule=rule, random_state=0).fit(X, y)
+    how = {"density": 0.5, "method": "static", "hidden": [16], "epochs": 20, "random_state": 0}
+    model = SparseClassifier(**how, rule=rule).fit(X, y)
     assert model.score(X, y) > 0.95
-    other = SparseClassifier(density=0.5, method="static", hidden=[16], random_state=0).fit(X, y)
+    other = SparseClassifier(**how).fit(X, y)
     assert not np.array_equal(model.predict_proba(X), other.predict_proba(X))
-    assert (
-        SparseRegressor(density=0.5, method="static", hidden=[16], rule=rule, random_state=0).fit(X, y).score(X, y)
-        > 0.5
-    )
+    assert SparseRegressor(**how, rule=rule).fit(X, y).score(X, y) > 0.5
 
 
 @pytest.mark.parametrize(

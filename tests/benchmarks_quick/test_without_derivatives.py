@@ -47,13 +47,13 @@ def test_rows_are_scaled_by_the_training_rows_alone(components):
 
 
 def test_the_black_boxes_have_as_few_weights_as_the_target_allows():
-    for job in JOBS:
+    for job in (job for job in JOBS if job.data != "enlarged"):  # the network there is that of other packages' figures
         inputs = job.components or (64 if job.data == "digits" else 784)
         widths = (inputs, *job.hidden, 10)
         if job.name.startswith("black box"):
             weights = sum((a + 1) * b for a, b in pairwise(widths))
             assert weights <= (1000 if job.data == "digits" else 1500)
-        elif "dense" not in job.name and job.data != "enlarged":
+        elif "dense" not in job.name:
             assert sum(a * b for a, b in pairwise(widths)) * job.density < 20_000
 
 
