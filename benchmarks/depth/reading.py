@@ -14,9 +14,10 @@ from losses alone. What does it cost in deeper and wider networks, what do these
 READING = """## In short
 
 - **Beside back-propagation it learns the same and never gains time.** At equal epochs no difference in accuracy is
-  shown with 1, 3 or 6 hidden layers (MNIST, dense: −0.04 to +0.09 points, all intervals within ±0.41), from losses
-  alone. In the CPU time of back-propagation it is 0.6 to 1.8 points behind with one or three layers and 2.5 to 3.4
-  with six, although there it was given rather more time. On digits with one layer of 32 units no difference is shown.
+  shown with 1 to 6 hidden layers (MNIST, dense: −0.04 to +0.09 points, all intervals within ±0.41), from losses
+  alone. In the CPU time of back-propagation it is 0.6 to 1.8 points behind with one to three layers and 2.5 to 3.4
+  with four to six, although with six it was given rather more time. On digits with one layer of
+  32 units no difference is shown.
 - **What a call costs.** One hidden layer: 3 to 5 times back-propagation, and the wider the less. Two: 5 to 10 times.
   From three on it grows: 9, 14 and 23 times with three layers of 128, 256 and 512 units, 20, 35 and 80 times with six.
   **10 times** is passed from five layers of 64 units, four of 128, or three of 256; **30 times** from six of 256 or
@@ -39,7 +40,7 @@ READING = """## In short
   with losses of 0.005 or less. Our reading: a cross-entropy near zero is rounded by about 6 · 10⁻⁸ however small it
   is, and its gradient is as small as the loss. With c = 0.00001 the error of trained networks is 28 to 126%. No
   accuracy was lost by it here; where losses fall far below 0.001, a step of 0.01 or float64 is the remedy.
-- **Not measured**: accuracies with two, four or five layers and with 256 units or more; density 0.1 and digits beyond
+- **Not measured**: accuracies with 256 units or more; density 0.1 and digits beyond
   what the tables show; more directions per step for node perturbation; fewer units per call (`units=`); activations
   other than ReLU.
 """
