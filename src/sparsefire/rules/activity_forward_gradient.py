@@ -5,7 +5,7 @@ M. Ren, S. Kornblith, R. Liao, G. Hinton. Scaling forward gradient with local lo
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 
 from sparsefire.rules.asking import named_on_failure
-from sparsefire.rules.budget import Budget
 from sparsefire.rules.call import LossFunction, finite
 from sparsefire.rules.directions import check_count, check_law, generator_of
 from sparsefire.rules.drawn import Drawn, undone_on_failure
@@ -58,7 +57,6 @@ class ActivityForwardGradient(Drawn):
     law: str = "rademacher"
     layers: str = "all"
     rng: Any = None
-    budget: Budget = field(default_factory=Budget, init=False, repr=False)
     dense_gradients: ClassVar[bool] = True  # the derivative of a layer by its weights reaches absent ones too
     per_example: ClassVar[bool] = True
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from sparsefire.errors import UserError
-from sparsefire.rules.budget import Budget
 from sparsefire.rules.call import LossFunction, finite, per_row, rows_of
 from sparsefire.rules.directions import bits, check_law, generator_of
 from sparsefire.rules.drawn import Drawn, undone_on_failure
@@ -143,7 +142,6 @@ class DecorrelatedNodePerturbation(Drawn):
     rate: float = 1e-3
     law: str = "normal"
     rng: Any = None
-    budget: Budget = field(default_factory=Budget, init=False, repr=False)
     dense_gradients: ClassVar[bool] = True  # the derivative of a layer by its weights reaches absent ones too
     per_example: ClassVar[bool] = True
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
 
@@ -11,11 +12,12 @@ import torch
 from sparsefire.rules.budget import Budget
 
 
+@dataclass(eq=False)
 class Drawn:
     """The state of a rule that draws from a generator of its own and counts what it spends."""
 
-    budget: Budget
-    _generator: torch.Generator
+    budget: Budget = field(default_factory=Budget, init=False, repr=False)
+    _generator: torch.Generator = field(init=False, repr=False)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what the rule remembers, as plain tensors and numbers."""

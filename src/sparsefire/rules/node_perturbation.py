@@ -79,7 +79,6 @@ class NodePerturbation(Drawn):
     directions: int = 1
     layers: str = "all"
     rng: Any = None
-    budget: Budget = field(default_factory=Budget, init=False, repr=False)
     dense_gradients: ClassVar[bool] = True  # the derivative of a layer by its weights reaches absent ones too
     per_example: ClassVar[bool] = True
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Any, ClassVar
 
@@ -88,7 +88,6 @@ class UnitDifferences(Drawn):
     units: int | None = None
     memory: int = 2**24
     rng: Any = None
-    budget: Budget = field(default_factory=Budget, init=False, repr=False)
     dense_gradients: ClassVar[bool] = True  # the derivative of a layer by its weights reaches absent ones too
     per_example: ClassVar[bool] = True
 

@@ -11,7 +11,7 @@ where cₖ comes from the queries and s is the direction itself unless a rule sh
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from sparsefire.errors import UserError
 from sparsefire.rules.active import Active
 from sparsefire.rules.asking import Batch, fitting
-from sparsefire.rules.budget import Budget
 from sparsefire.rules.call import LossFunction, finite, refuse_dense_request, rows_of
 from sparsefire.rules.directions import bits, check_count, check_law, draw, generator_of
 from sparsefire.rules.drawn import Drawn, undone_on_failure
@@ -44,7 +43,6 @@ class WeightRule(Drawn):
     law: str = "rademacher"
     rng: Any = None
     chunk: int | None = None
-    budget: Budget = field(default_factory=Budget, init=False, repr=False)
     dense_gradients: ClassVar[bool] = False
     per_example: ClassVar[bool] = False
 
