@@ -163,20 +163,19 @@ class _Queries:
         """Return the losses [units, rows] by level when each of these units of a level alone moves by ``size``."""
         found: dict[int, Tensor] = {}
         together: dict[int, Tensor] = {}
-        for number, units in chosen.items():
-            level, rows = self.levels[number], len(clean)
-            if number == len(self.levels) - 1:
-                moves = torch.full((len(units), rows), size, dtype=level.before.dtype, device=level.before.device)
-            else:
-                moves = (level.activate(level.before + size) - level.value).T[units]
-            walk = None
-            if number < len(self.levels) - 1:
-                moving = moves.count_nonzero(1)
-                walk = self._walker(number, float(moving.sum()) / moves.numel())
-                if walk is None:
-                    taken = self.fans[number][units] + sum(self.products[number + 2 :])
-                    self.work += float(moving.double() @ taken.double())
-            if walk is None and number < len(self.levels) - 1 and (together or self._sweepable(number)):
+        last = len(self.levels) - 1
+        if last in chosen:
+            moves = self.levels[last].before.new_full((len(chosen[last]), len(clean)), size)
+            found[last] = self._level(last, chosen[last], moves, None, clean)
+        for number in sorted(chosen.keys() - {last}):
+            level, units = self.levels[number], chosen[number]
+            moves = (level.activate(level.before + size) - level.value).T[units]
+            moving = moves.count_nonzero(1)
+            walk = self._walker(number, float(moving.sum()) / moves.numel())
+            if walk is None:
+                taken = self.fans[number][units] + sum(self.products[number + 2 :])
+                self.work += float(moving.double() @ taken.double())
+            if walk is None and (together or self._sweepable(number)):
                 together[number] = moves
             else:
                 found[number] = self._level(number, units, moves, walk, clean)
