@@ -113,7 +113,8 @@ def chart(
         if line.joined:
             parts.append(svg.path([(x(p[0]), y(p[1])) for p in line.points], f"bar thin{dash} {line.colour}"))
         for px, py, low, high in line.points if line.dots else ():
-            parts.append(svg.line(x(px), y(low), x(px), y(high), f"bar whisker {line.colour}"))
+            if math.isfinite(low) and math.isfinite(high):  # one value alone has no interval
+                parts.append(svg.line(x(px), y(low), x(px), y(high), f"bar whisker {line.colour}"))
             parts.append(svg.mark(x(px), y(py), line.shape, f"filled {line.colour}", size=4))
         words = {"blue": "blue-text", "warm": "warm-text"}.get(line.colour, "soft" if line.colour == "grey" else "")
         parts.append(svg.text(right + 8, at + 4, line.name, words))

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from claims.cases import Arm
 from claims.parts import Comparison, Experiment, Part, Rise, Share
-from claims.statistics import interval, not_worse, same, share_interval, spearman_interval
+from claims.statistics import not_worse, same, share_interval, spearman_interval
+from figures import mean
 
 HOLDS, OPEN, AGAINST = "holds", "not shown", "contradicted"
 Record = dict[str, Any]
@@ -77,7 +78,7 @@ def judged(records: list[Record], experiments: Iterable[Experiment]) -> list[Ver
 def compare(values: np.ndarray, part: Comparison) -> Judged:
     """Judge a difference by its paired t interval, and by TOST where none is claimed; values are [ours, base]."""
     gap = values[0] - values[1]
-    low, high = interval(gap)
+    middle, low, high = mean(gap)
     if part.claim == "better":
         p, word = not_worse(gap, 0.0), _word(low > 0, high <= 0)
     elif part.claim == "not worse":
@@ -85,7 +86,7 @@ def compare(values: np.ndarray, part: Comparison) -> Judged:
     else:
         p = same(gap, part.margin)
         word = _word(p < 0.05, low > part.margin or high < -part.margin)
-    return float(gap.mean()), low, high, p, word
+    return middle, low, high, p, word
 
 
 def share(values: np.ndarray, part: Share) -> Judged:

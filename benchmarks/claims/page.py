@@ -15,7 +15,7 @@ from claims.parts import Comparison, Experiment, Rise
 from claims.picture import forest
 from claims.places import PLACES
 from claims.reading import HEAD, HOW, READING
-from claims.statistics import interval
+from figures import mean
 
 Record = dict[str, Any]
 
@@ -145,14 +145,14 @@ def _arms(records: list[Record]) -> str:
         if len(own) < 2:
             continue
         accuracy = 100 * np.array([record["accuracy"] for record in own])
-        half = (interval(accuracy)[1] - interval(accuracy)[0]) / 2
-        mean = {entry: float(np.mean([record.get(entry, np.nan) for record in own])) for entry in
-                ("flipped", "live", "explored", "seconds", "weights")}  # fmt: skip
+        right, low, _ = mean(accuracy)
+        means = {entry: float(np.mean([record.get(entry, np.nan) for record in own])) for entry in
+                 ("flipped", "live", "explored", "seconds", "weights")}  # fmt: skip
         rate = f"{own[0]['rate']:g}" + (f" ({own[0]['alpha']:g})" if own[0]["alpha"] else "")
-        explored = "" if np.isnan(mean["explored"]) else f"{100 * mean['explored']:.1f}"
+        explored = "" if np.isnan(means["explored"]) else f"{100 * means['explored']:.1f}"
         place = "" if arm.place == "mlp" else f"{PLACES[arm.place].title.split(' of')[0]}: "
         lines.append(
-            f"| {place}{name(arm)} | {accuracy.mean():.2f} ± {half:.2f} | {rate} | {mean['weights']:,.0f} "
-            f"| {100 * mean['flipped']:.1f} | {100 * mean['live']:.1f} | {explored} | {mean['seconds']:.1f} |"
+            f"| {place}{name(arm)} | {right:.2f} ± {right - low:.2f} | {rate} | {means['weights']:,.0f} "
+            f"| {100 * means['flipped']:.1f} | {100 * means['live']:.1f} | {explored} | {means['seconds']:.1f} |"
         )
     return "\n".join([*lines, ""])

@@ -6,9 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy import stats
-from table.page import interval
-
-__all__ = ["interval", "not_worse", "same", "share_interval", "spearman_interval"]
 
 
 def same(differences: np.ndarray, margin: float) -> float:

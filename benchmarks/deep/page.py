@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from deep.arms import ARMS, BY_NAME
 from deep.cases import BAR, WIDTH
 from deep.reading import HEAD, READING
-from scipy.stats import t
+from figures import Interval, difference, mean
 
 DATA = {"mnist10k": "MNIST (10,000 rows to train on)", "digits": "digits", "adult": "adult (a table)"}
 ORDER = [arm.name for arm in ARMS]
@@ -54,13 +53,13 @@ def records(found: list[Record]) -> list[Record]:
         for name, record in group.items():
             if best is None or name == best or "missing" in record:
                 continue
-            difference, half = paired(record, group[best])
+            apart, low, _ = paired(record, group[best])
             ours, peer = float(np.mean(record["accuracy"])), float(np.mean(group[best]["accuracy"]))
             job = f"accuracy, {place[0]}, depth {place[1]}, density {place[2]:g}, {place[3]} units: {name}"
             listed.append(
                 {
                     "area": "propagation", "job": job, "ours": ours, "peer": peer, "peer_name": best,
-                    "ratio": ours / peer, "unit": "share right", "difference": difference, "half_width": half,
+                    "ratio": ours / peer, "unit": "share right", "difference": apart, "half_width": apart - low,
                 }
             )  # fmt: skip
     for density, rungs in ladders.items():
@@ -79,16 +78,9 @@ def records(found: list[Record]) -> list[Record]:
     return listed
 
 
-def interval(values: Iterable[float]) -> tuple[float, float]:
-    """Return the mean and the half width of the 95% t interval."""
-    x = np.array(list(values))
-    half = t.ppf(0.975, len(x) - 1) * x.std(ddof=1) / len(x) ** 0.5 if len(x) > 1 else np.inf
-    return float(x.mean()), float(half)
-
-
-def paired(ours: Record, theirs: Record) -> tuple[float, float]:
-    """Return the mean difference in accuracy of replicates of one number, and its half width."""
-    return interval(np.subtract(ours["accuracy"], theirs["accuracy"]))
+def paired(ours: Record, theirs: Record) -> Interval:
+    """Return the mean difference in accuracy of replicates of one number, and its interval."""
+    return difference(ours["accuracy"], theirs["accuracy"])
 
 
 def best_baseline(group: dict[str, Record]) -> str | None:
@@ -128,9 +120,9 @@ def _summary(accuracy: dict[Place, dict[str, Record]]) -> str:
             and "accuracy" in group.get(arm.name, {})
         ]  # fmt: skip
         if found and not arm.baseline:
-            better = sum(mean > half for mean, half in found)
-            worse = sum(-mean > half for mean, half in found)
-            points = [100 * mean for mean, _ in found]
+            better = sum(low > 0 for _, low, _ in found)
+            worse = sum(high < 0 for _, _, high in found)
+            points = [100 * apart for apart, _, _ in found]
             lines.append(
                 [
                     arm.name,
@@ -171,16 +163,16 @@ def _cells(record: Record | None, group: dict[str, Record], best: str | None) ->
         return ["–", "", ""]
     if "missing" in record:
         return ["too few weights", "", ""]
-    mean, half = interval(record["accuracy"])
+    right, least, _ = mean(record["accuracy"])
     if best is None or record["case"]["arm"] == best:
-        difference = "best baseline"
+        told = "best baseline"
     else:
-        apart, width = paired(record, group[best])
-        difference = f"{100 * apart:+.1f} [{100 * (apart - width):+.1f}, {100 * (apart + width):+.1f}]"
-        difference = f"**{difference}**" if apart > width else difference
+        apart, low, high = paired(record, group[best])
+        told = f"{100 * apart:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
+        told = f"**{told}**" if low > 0 else told
     return [
-        f"{100 * mean:.1f} ± {100 * half:.1f}",
-        difference,
+        f"{100 * right:.1f} ± {100 * (right - least):.1f}",
+        told,
         f"{record['rate']:g}, {np.mean(record['weights']):,.0f}",
     ]
 

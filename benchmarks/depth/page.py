@@ -11,7 +11,7 @@ from depth.growth import exponent, first, saved, times
 from depth.networks import OUTPUTS
 from depth.pictures import draw
 from depth.reading import COST, EQUAL, GROWTH, HEAD, HOW, LOSSES, READING, ROUNDING, TITLES, TRAINING
-from gap.figures import difference
+from figures import difference
 
 __all__ = ["PARTS", "draw", "markdown", "records"]
 

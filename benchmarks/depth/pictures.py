@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from gap.figures import difference
+from figures import mean
 
 Record = dict[str, Any]
 ACCURACY = {
@@ -66,7 +66,7 @@ def accuracy(rows: list[Record], place: str = "mnist10k", width: int = 128) -> A
         for depth in sorted({r["depth"] for r in here}):
             values = [100 * r["accuracy"] for r in here if r["depth"] == depth]
             if len(values) > 2:
-                points.append((float(depth), *difference(values, [0.0] * len(values))))
+                points.append((float(depth), *mean(values)))
         if points:
             lines.append(Line(name, points, colour, shape))
     return chart(

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from dimension import collapse
-from dimension.collapse import mean
+from figures import mean
 
 Record = dict[str, Any]
 

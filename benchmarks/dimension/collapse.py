@@ -6,19 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from gap.figures import difference
 
 Record = dict[str, Any]
-Interval = tuple[float, float, float]
-
-
-def mean(values: Sequence[float]) -> Interval:
-    """Return the mean with its 95% t interval.
-
-    >>> [round(v, 3) for v in mean([1.0, 2.0, 3.0])]
-    [2.0, -0.484, 4.484]
-    """
-    return difference(values, [0.0] * len(values))
 
 
 def curves(record: Record) -> tuple[np.ndarray, np.ndarray]:

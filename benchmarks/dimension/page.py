@@ -13,7 +13,7 @@ from dimension.found import QUERIES, STEPS
 from dimension.images import BUDGETS
 from dimension.reading import HEAD, HOW, IMAGES, RANK, READING, RISK, VARIANCE
 from dimension.tables import FAMILIES, by_arm, of
-from gap.figures import difference
+from figures import difference
 
 Record = dict[str, Any]
 TITLES = {"digits": "Digits", "mnist10k": "MNIST, 10,000 rows to train on"}

@@ -9,9 +9,9 @@ import numpy as np
 from dimension import collapse
 from dimension.arms import BY_NAME as STUDENTS
 from dimension.arms import narrow
-from dimension.collapse import Interval, mean, reached
+from dimension.collapse import reached
 from dimension.structures import BY_NAME as STRUCTURES
-from gap.figures import difference
+from figures import Interval, difference, mean
 
 Record = dict[str, Any]
 TARGETS = (0.2, 0.1, 0.05)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from figures import difference, mean, share
 from gap.arms import ARMS, BY_NAME
 from gap.data import PLACES
-from gap.figures import difference, share
 from gap.reading import ABLATION, HEAD, HOW, READING
 
 Record = dict[str, Any]
@@ -180,9 +180,7 @@ def draw(found: Sequence[Record], docs: Path) -> None:
         for times in sorted({record["times"] for record in found}):
             table = Table(found, "mnist10k", 0.1, times)
             if arm in table and len(table.rows[arm]) > 2:
-                values = table.values(arm)
-                mean, low, high = difference(values, [0.0] * len(values))
-                points.append((float(np.mean(table.values(arm, "operations"))), mean, low, high))
+                points.append((float(np.mean(table.values(arm, "operations"))), *mean(table.values(arm))))
         if points:
             shape = "square" if BY_NAME[arm].kind in ("dense", "pruned") else "circle"
             lines.append(Line(arm, points, colour, shape))

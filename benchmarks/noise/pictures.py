@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from figures import mean
 from markupsafe import Markup
 from noise import digits, laws
 from noise import regression as r
 from noise.arms import AVERAGE, SPRED
-from noise.tables import Outer, Regressions, mean
+from noise.tables import Outer, Regressions
 
 from sparsefire.report import svg
 

@@ -1,4 +1,4 @@
-"""Means over replicates, paired comparisons, and the tables of the page."""
+"""Paired comparisons, and the tables of the page."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from gap.figures import difference
+from figures import Interval, difference, mean
 from noise import digits, laws
 from noise import regression as r
 from noise.arms import ARMS, BY_NAME, PLAIN, QUIET, SPRED
 from noise.digits import Setting
 
 Record = dict[str, Any]
-Interval = tuple[float, float, float]
 SHOWN = (
     r.PRODUCT, r.PRODUCT_REFIT, r.SOFT, r.SOFT_REFIT, r.STOPPED, r.RIDGE, r.LASSO, r.LASSO_REFIT, r.LASSO_CV,
     r.LASSO_CV_REFIT, r.PRODUCT_CV,
@@ -33,11 +32,6 @@ COMPARED = (
     (r.PRODUCT, r.LASSO), (r.PRODUCT, r.SOFT), (r.PRODUCT, r.STOPPED), (r.PRODUCT_REFIT, r.LASSO_CV),
     (r.PRODUCT_REFIT, r.LASSO_REFIT), (r.PRODUCT_REFIT, r.SOFT_REFIT),
 )  # fmt: skip
-
-
-def mean(values: Sequence[float]) -> Interval:
-    """Return a mean with its t interval."""
-    return difference(values, [0.0] * len(values))
 
 
 def ratio(a: Sequence[float], b: Sequence[float]) -> Interval:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from figures import mean
 
 TITLES = {
     "digits": "digits (1,257 rows to train on, 64-128-128-10, 40 epochs)",
@@ -91,18 +91,9 @@ def _lines(group: pd.DataFrame) -> list[str]:
 def _cell(some: pd.DataFrame) -> list[str]:
     if not len(some) or some.accuracy.isna().all():
         return ["–", "–", "–"]
-    low, high = interval(some.difference.to_numpy())
+    _, low, high = mean(some.difference.to_numpy())
     return [
         f"{100 * some.accuracy.mean():.1f}",
         f"{100 * some.difference.mean():+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]",
         f"{some.rate.iloc[0]:g}, {some.training_seconds.mean():.1f}",
     ]
-
-
-def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """Return the t interval of a mean, without end for one value."""
-    mean, count = float(np.mean(values)), len(values)
-    if count < 2:
-        return -np.inf, np.inf
-    half = float(stats.t.ppf(0.5 + level / 2, count - 1)) * float(np.std(values, ddof=1)) / np.sqrt(count)
-    return mean - half, mean + half

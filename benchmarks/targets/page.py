@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gap.figures import difference
+from figures import difference, mean
 from targets.jobs import DIFFERENCES, EXACT, TUNING
 from targets.reading import HEAD, READING, SHORT
 
@@ -55,15 +55,6 @@ def scores(group: Sequence[Record]) -> list[float]:
     return [record["accuracy"] for record in group]
 
 
-def interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """Return the mean with its 95% t interval.
-
-    >>> [round(v, 2) for v in interval([1.0, 2.0, 3.0])]
-    [2.0, -0.48, 4.48]
-    """
-    return difference(values, [0.0] * len(values))
-
-
 def markdown(found: Iterable[Record]) -> str:
     """Return the page."""
     there = groups(found)
@@ -82,7 +73,7 @@ def _table(own: Mapping[str, list[Record]], there: Mapping[tuple[str, str], list
     rows = [head, ["---"] * len(head)]
     for name, group in own.items():
         job, first = group[0]["piece"]["job"], group[0]
-        mean, low, high = (100 * v for v in interval(scores(group)))
+        right, low, high = (100 * v for v in mean(scores(group)))
         other = exact(group, there)
         apart = "–"
         if other is not None:
@@ -91,8 +82,8 @@ def _table(own: Mapping[str, list[Record]], there: Mapping[tuple[str, str], list
         seconds = np.mean([record["seconds"] for record in group])
         losses = np.mean([record["budget"]["queries"] for record in group])
         rows.append([
-            name, _network(job), f"{first['parameters']:,}", f"{mean:.2f} [{low:.2f}, {high:.2f}]",
-            _held(job["target"], mean, low), _held(job["stretch"], mean, low), apart,
+            name, _network(job), f"{first['parameters']:,}", f"{right:.2f} [{low:.2f}, {high:.2f}]",
+            _held(job["target"], right, low), _held(job["stretch"], right, low), apart,
             f"{seconds:.0f} ({60 * job['minutes']:.0f})", f"{losses:,.0f}", f"{first['piece']['rate']:g}",
         ])  # fmt: skip
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
@@ -106,12 +97,12 @@ def _network(job: Mapping[str, Any]) -> str:
     return widths if job["density"] == 1 else f"{widths}, density {job['density']:g}"
 
 
-def _held(figure: float | None, mean: float, low: float) -> str:
+def _held(figure: float | None, right: float, low: float) -> str:
     """Say whether a figure is beaten: by the interval, by the mean alone, or not."""
     if figure is None:
         return ""
     share = 100 * figure
-    word = "yes" if low >= share else "mean only" if mean >= share else "**missed**"
+    word = "yes" if low >= share else "mean only" if right >= share else "**missed**"
     return f"{share:g}: {word}"
 
 
@@ -120,12 +111,12 @@ def records(found: Iterable[Record]) -> list[Record]:
     there, out = groups(found), []
     for (data, name), group in there.items():
         job, other = group[0]["piece"]["job"], exact(group, there)
-        mean, low, high = interval(scores(group))
+        right, low, high = mean(scores(group))
         peer = float(np.mean(scores(other))) if other else None
         out.append({
-            "area": "rules", "job": f"accuracy, {data}, {name}", "ours": mean, "interval": [low, high], "peer": peer,
+            "area": "rules", "job": f"accuracy, {data}, {name}", "ours": right, "interval": [low, high], "peer": peer,
             "peer_name": "back-propagation, the same networks" if other else None,
-            "ratio": mean / peer if peer else None, "unit": "share right", "floor": job["target"],
+            "ratio": right / peer if peer else None, "unit": "share right", "floor": job["target"],
             "stretch": job["stretch"], "seconds": float(np.mean([record["seconds"] for record in group])),
             "parameters": group[0]["parameters"],
         })  # fmt: skip
@@ -144,8 +135,8 @@ def picture(found: Iterable[Record], docs: Path) -> None:
         short, colour, shape = LINES[name]
         points = []
         for step in zip(*(record["curve"] for record in group), strict=True):
-            mean, low, high = interval([100 - 100 * point[2] for point in step])
-            points.append((float(np.mean([point[0] for point in step])), mean, low, high))
+            wrong = mean([100 - 100 * point[2] for point in step])
+            points.append((float(np.mean([point[0] for point in step])), *wrong))
         lines.append(Line(short, [point for point in points if point[1] < 15], colour, shape, dots=False))
     drawn = chart(
         lines, x_ticks=(1, 3, 10, 30, 100), y_ticks=(1.5, 2, 3, 5, 10, 15), log_x=True, log_y=True, height=380.0,

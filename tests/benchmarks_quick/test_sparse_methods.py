@@ -30,10 +30,9 @@ def test_differences_are_paired():
     table = page.frame(records())
     found = table[table.method == "gmp"].difference.to_numpy()
     np.testing.assert_allclose(found, [0.01, 0.03, -0.01])
-    low, high = page.interval(found)
-    wanted = stats.t.interval(0.95, 2, loc=0.01, scale=stats.sem(found))
-    assert (low, high) == pytest.approx(wanted)
+    low, high = stats.t.interval(0.95, 2, loc=0.01, scale=stats.sem(found))
     text = page.markdown(table)
+    assert f"| gmp | 86.0 | +1.0 [{100 * low:+.1f}, {100 * high:+.1f}] |" in text
     assert "| gmp | 86.0 | +1.0 [-4.0, +6.0] |" in text
     (record,) = [r for r in page.records(table) if "gmp" in r["job"]]
     assert record["ratio"] == pytest.approx(0.86 / 0.85)

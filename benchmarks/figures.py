@@ -1,4 +1,4 @@
-"""Paired differences, and the share of a gap that is closed."""
+"""Means over replicates, paired differences, and the share of a gap that is closed, with their intervals."""
 
 from __future__ import annotations
 
@@ -7,23 +7,35 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
+Interval = tuple[float, float, float]
+"""A value and the ends of its interval."""
 
-def difference(a: Sequence[float], b: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:
+
+def mean(values: Sequence[float], level: float = 0.95) -> Interval:
+    """Return the mean with its t interval, which has no ends for one value.
+
+    >>> [round(v, 3) for v in mean([1.0, 2.0, 3.0])]
+    [2.0, -0.484, 4.484]
+    >>> mean([1.0])
+    (1.0, -inf, inf)
+    """
+    x = np.asarray(values, float)
+    middle, half = float(x.mean()), float("inf")
+    if len(x) > 1:
+        half = float(stats.t.ppf(0.5 + level / 2, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x)))
+    return middle, middle - half, middle + half
+
+
+def difference(a: Sequence[float], b: Sequence[float], level: float = 0.95) -> Interval:
     """Return the mean of a − b over replicates with its t interval.
 
     >>> [round(v, 3) for v in difference([2.0, 3.0, 4.0], [1.0, 1.0, 1.0])]
     [2.0, -0.484, 4.484]
     """
-    d = np.asarray(a, float) - np.asarray(b, float)
-    mean, half = float(d.mean()), 0.0
-    if len(d) > 1:
-        half = float(stats.t.ppf(0.5 + level / 2, len(d) - 1) * d.std(ddof=1) / np.sqrt(len(d)))
-    return mean, mean - half, mean + half
+    return mean(np.asarray(a, float) - np.asarray(b, float), level)
 
 
-def share(
-    ours: Sequence[float], best: Sequence[float], base: Sequence[float], level: float = 0.95
-) -> tuple[float, float, float] | None:
+def share(ours: Sequence[float], best: Sequence[float], base: Sequence[float], level: float = 0.95) -> Interval | None:
     """Return (E ours − E base) / (E best − E base) with Fieller's interval, or None where no gap is shown.
 
     With a_r = ours_r − base_r and b_r = best_r − base_r over n replicates the interval holds the ratios ρ with
