@@ -9,7 +9,6 @@ Finished cases lie in benchmarks/results/deep_sparse/*.jsonl, the page is docs/d
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from dataclasses import asdict
@@ -91,25 +90,14 @@ def work(cases: list[Accuracy | Ladder], workers: int, path: Path | None) -> lis
 
 def main(arguments: list[str] | None = None) -> int:
     """Run, tabulate, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a few cases, at most a minute, no page is written")
-    parser.add_argument("--json", action="store_true", help="print a list of records")
-    parser.add_argument("--workers", type=int, default=2, help="processes, one thread each (default 2)")
-    parser.add_argument("--table", action="store_true", help="run nothing, write the page from what is finished")
-    options = parser.parse_args(arguments)
-    if options.workers < 1:
-        parser.error("--workers must be at least 1")
+    options = resume.parser(__doc__).parse_args(arguments)
     store = RESULTS / "cases.jsonl"
-    if options.quick:
-        records = work(few(), options.workers, None)
-    elif options.table:
-        records = resume.stored(store)
-    else:
-        try:
-            records = work(everything(), options.workers, store)
-        except KeyboardInterrupt:
-            print(resume.STOPPED, file=sys.stderr)
-            return 130
+    records = resume.asked(
+        options,
+        lambda: work(few(), options.workers, None),
+        lambda: resume.stored(store),
+        lambda: work(everything(), options.workers, store),
+    )
     text = page.markdown(records)
     if not options.quick:
         PAGE.write_text(text, encoding="utf-8")

@@ -9,7 +9,6 @@ Finished cases lie in benchmarks/results/open_gap/cases.jsonl.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from dataclasses import replace
@@ -83,24 +82,16 @@ def work(cases: list[Case], workers: int, keep: bool) -> list[dict[str, Any]]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run, tabulate, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true")
+    parser = resume.parser(__doc__)
     parser.add_argument("--places", nargs="+", choices=list(PLACES), help="some of the data sets alone")
-    parser.add_argument("--table", action="store_true")
-    parser.add_argument("--json", action="store_true", help="print a list of records")
-    parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args(arguments)
-    if options.quick:
-        records = work(few(), options.workers, keep=False)
-    elif options.table:
-        records = resume.stored(STORE)
-    else:
-        cases = [case for case in everything() if options.places is None or case.place in options.places]
-        try:
-            records = work(cases, options.workers, keep=True)
-        except KeyboardInterrupt:
-            print(resume.STOPPED, file=sys.stderr)
-            return 130
+    cases = [case for case in everything() if options.places is None or case.place in options.places]
+    records = resume.asked(
+        options,
+        lambda: work(few(), options.workers, keep=False),
+        lambda: resume.stored(STORE),
+        lambda: work(cases, options.workers, keep=True),
+    )
     text = page.markdown(records)
     if options.table and records:
         (DOCS / "open_gap.md").write_text(text, encoding="utf-8")

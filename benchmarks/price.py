@@ -9,7 +9,6 @@ Finished cases lie in benchmarks/results/price/cases.jsonl.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from pathlib import Path
@@ -34,24 +33,16 @@ def work(wanted: list[cases.Case], workers: int, keep: bool) -> list[dict[str, A
 
 def main(arguments: list[str] | None = None) -> int:
     """Run, tabulate, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true")
+    parser = resume.parser(__doc__)
     parser.add_argument("--parts", nargs="+", choices=cases.PARTS, help="some of the parts alone")
-    parser.add_argument("--table", action="store_true")
-    parser.add_argument("--json", action="store_true", help="print a list of records")
-    parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args(arguments)
-    if options.quick:
-        records = work(cases.everything(quick=True), options.workers, keep=False)
-    elif options.table:
-        records = resume.stored(STORE)
-    else:
-        wanted = [one for one in cases.everything() if options.parts is None or one.part in options.parts]
-        try:
-            records = work(wanted, options.workers, keep=True)
-        except KeyboardInterrupt:
-            print(resume.STOPPED, file=sys.stderr)
-            return 130
+    wanted = [one for one in cases.everything() if options.parts is None or one.part in options.parts]
+    records = resume.asked(
+        options,
+        lambda: work(cases.everything(quick=True), options.workers, keep=False),
+        lambda: resume.stored(STORE),
+        lambda: work(wanted, options.workers, keep=True),
+    )
     text = page.markdown(records)
     if options.table and records:
         (DOCS / "price.md").write_text(text, encoding="utf-8")

@@ -10,7 +10,6 @@ Finished trainings lie in benchmarks/results/published/cases.jsonl.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from functools import partial
@@ -61,25 +60,17 @@ def work(arms: list[Arm], replicates: int, workers: int, keep: bool) -> list[dic
 
 def main(arguments: list[str] | None = None) -> int:
     """Run, judge, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true")
+    parser = resume.parser(__doc__, workers=1)
     parser.add_argument("--only", nargs="+", type=int, help="numbers of experiments")
     parser.add_argument("--places", nargs="+", choices=list(PLACES), help="some of the networks")
-    parser.add_argument("--table", action="store_true")
-    parser.add_argument("--json", action="store_true", help="print a list of records")
-    parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args(arguments)
-    if options.quick:
-        records = work(list(QUICK.arms()), 3, options.workers, keep=False)
-    elif options.table:
-        records = resume.stored(STORE)
-    else:
-        chosen = all_arms(options.only and set(options.only), options.places and set(options.places))
-        try:
-            records = work(chosen, REPLICATES, options.workers, keep=True)
-        except KeyboardInterrupt:
-            print(resume.STOPPED, file=sys.stderr)
-            return 130
+    chosen = all_arms(options.only and set(options.only), options.places and set(options.places))
+    records = resume.asked(
+        options,
+        lambda: work(list(QUICK.arms()), 3, options.workers, keep=False),
+        lambda: resume.stored(STORE),
+        lambda: work(chosen, REPLICATES, options.workers, keep=True),
+    )
     found = judged(records, (QUICK,) if options.quick else EXPERIMENTS)
     if options.table:
         page.write(DOCS, records, found)

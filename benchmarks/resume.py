@@ -1,7 +1,8 @@
-"""Long work in pieces: each is kept as it is finished, and what is kept is not run again."""
+"""Long work in pieces: each is kept as it is finished, and what is kept is not run again; how programs are asked."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import time
@@ -14,7 +15,47 @@ import torch
 
 Record = dict[str, Any]
 Piece = TypeVar("Piece")
+Found = TypeVar("Found")
 STOPPED = "stopped; finished cases are kept, the same command resumes"
+
+
+def parser(about: str | None, workers: int = 2) -> argparse.ArgumentParser:
+    """Return what all of these programs understand.
+
+    Args:
+        about: the program's own documentation.
+        workers: by default.
+    """
+    made = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--quick", action="store_true", help="a few small cases, at most a minute; nothing is kept")
+    made.add_argument("--table", action="store_true", help="run nothing, write the page from what is finished")
+    made.add_argument("--json", action="store_true", help="print a list of records")
+    made.add_argument(
+        "--workers", type=at_least_one, default=workers, help=f"processes, one thread each (default {workers})"
+    )
+    return made
+
+
+def at_least_one(text: str) -> int:
+    """Return a whole number from 1 on, or raise what a parser tells."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return int(text)
+
+
+def asked(
+    options: argparse.Namespace, quick: Callable[[], Found], kept: Callable[[], Found], everything: Callable[[], Found]
+) -> Found:
+    """Return the records that the options ask for; leave with code 130 when stopped."""
+    if options.quick:
+        return quick()
+    if options.table:
+        return kept()
+    try:
+        return everything()
+    except KeyboardInterrupt:
+        print(STOPPED, file=sys.stderr)
+        raise SystemExit(130) from None
 
 
 def stored(path: Path) -> list[Record]:

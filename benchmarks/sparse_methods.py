@@ -10,7 +10,6 @@ Finished cases lie in benchmarks/results/sparse_methods/cases.jsonl; --table wri
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from pathlib import Path
@@ -76,24 +75,16 @@ def work(cases: list[Case], workers: int, keep: bool) -> list[dict[str, Any]]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run, tabulate, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true")
+    parser = resume.parser(__doc__)
     parser.add_argument("--chosen", action="store_true")
     parser.add_argument("--places", nargs="+", help="some of the data sets alone")
-    parser.add_argument("--table", action="store_true")
-    parser.add_argument("--json", action="store_true", help="print a list of records")
-    parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args(arguments)
-    if options.quick:
-        records = work(few(), options.workers, keep=False)
-    elif options.table:
-        records = resume.stored(STORE)
-    else:
-        try:
-            records = work(everything(options.chosen, options.places), options.workers, keep=True)
-        except KeyboardInterrupt:
-            print(resume.STOPPED, file=sys.stderr)
-            return 130
+    records = resume.asked(
+        options,
+        lambda: work(few(), options.workers, keep=False),
+        lambda: resume.stored(STORE),
+        lambda: work(everything(options.chosen, options.places), options.workers, keep=True),
+    )
     table = page.frame(records)
     text = page.markdown(table)
     if options.table:

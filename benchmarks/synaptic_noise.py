@@ -9,7 +9,6 @@ Finished cases lie in benchmarks/results/synaptic_noise/cases.jsonl.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -39,23 +38,13 @@ def work(pieces: Sequence[cases.Piece], workers: int, path: Path | None) -> list
 
 def main(arguments: list[str] | None = None) -> int:
     """Run, tabulate, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--table", action="store_true")
-    parser.add_argument("--json", action="store_true", help="print a list of records")
-    parser.add_argument("--workers", type=int, default=2)
-    options = parser.parse_args(arguments)
-    if options.quick:
-        records = work(cases.few(), options.workers, None)
-    elif options.table:
-        records = resume.stored(STORE)
-    else:
-        try:
-            records = work(cases.first(), options.workers, STORE)
-            records = work(cases.second(records), options.workers, STORE)
-        except KeyboardInterrupt:
-            print(resume.STOPPED, file=sys.stderr)
-            return 130
+    options = resume.parser(__doc__).parse_args(arguments)
+    records = resume.asked(
+        options,
+        lambda: work(cases.few(), options.workers, None),
+        lambda: resume.stored(STORE),
+        lambda: work(cases.second(work(cases.first(), options.workers, STORE)), options.workers, STORE),
+    )
     text = page.markdown(records)
     if options.table and records:
         (DOCS / "synaptic_noise.md").write_text(text, encoding="utf-8")

@@ -144,7 +144,7 @@ def main() -> None:
     """Run a stage."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stage", nargs="?", choices=["calibrate", "test", "curves", "table"], default="table")
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--workers", type=resume.at_least_one, default=2)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--json", type=Path, help="write the figures as a list of records")
     arguments = parser.parse_args()

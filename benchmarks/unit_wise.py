@@ -9,7 +9,6 @@ Finished pieces lie in benchmarks/results/unit_wise/*.jsonl.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -108,22 +107,13 @@ def quick(workers: int) -> dict[str, list[Record]]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run, tabulate, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--table", action="store_true", help="run nothing, write the page from what is finished")
-    parser.add_argument("--json", action="store_true", help="print a list of records")
-    parser.add_argument("--workers", type=int, default=2)
-    options = parser.parse_args(arguments)
-    if options.quick:
-        records = quick(options.workers)
-    elif options.table:
-        records = {name: resume.stored(RESULTS / f"{name}.jsonl") for name in page.PARTS}
-    else:
-        try:
-            records = everything(COSTS, PRECISIONS, CELLS, options.workers, RESULTS)
-        except KeyboardInterrupt:
-            print(resume.STOPPED, file=sys.stderr)
-            return 130
+    options = resume.parser(__doc__).parse_args(arguments)
+    records = resume.asked(
+        options,
+        lambda: quick(options.workers),
+        lambda: {name: resume.stored(RESULTS / f"{name}.jsonl") for name in page.PARTS},
+        lambda: everything(COSTS, PRECISIONS, CELLS, options.workers, RESULTS),
+    )
     text = page.markdown(records)
     if options.table:
         (DOCS / "unit_wise.md").write_text(text, encoding="utf-8")

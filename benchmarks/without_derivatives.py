@@ -9,7 +9,6 @@ Finished trainings lie in benchmarks/results/without_derivatives/*.jsonl, the pa
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -76,24 +75,13 @@ def short(job: Job) -> Job:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run, tabulate, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="digits for a minute, no page is written")
-    parser.add_argument("--json", action="store_true", help="print a list of records")
-    parser.add_argument("--workers", type=int, default=2, help="processes, one thread each (default 2)")
-    parser.add_argument("--table", action="store_true", help="run nothing, write the page from what is finished")
-    options = parser.parse_args(arguments)
-    if options.workers < 1:
-        parser.error("--workers must be at least 1")
-    if options.quick:
-        found = work([short(job) for job in JOBS if job.data == "digits"], 2, options.workers, None)
-    elif options.table:
-        found = resume.stored(RESULTS)
-    else:
-        try:
-            found = work(JOBS, REPLICATES, options.workers, RESULTS)
-        except KeyboardInterrupt:
-            print(resume.STOPPED, file=sys.stderr)
-            return 130
+    options = resume.parser(__doc__).parse_args(arguments)
+    found = resume.asked(
+        options,
+        lambda: work([short(job) for job in JOBS if job.data == "digits"], 2, options.workers, None),
+        lambda: resume.stored(RESULTS),
+        lambda: work(JOBS, REPLICATES, options.workers, RESULTS),
+    )
     text = page.markdown(found)
     if not options.quick:
         page.picture(found, DOCS)

@@ -1,7 +1,19 @@
-"""What is finished is kept, whatever happens to the rest."""
+"""What is finished is kept, whatever happens to the rest; programs are asked in one way."""
 
+import deep_sparse
+import open_gap
+import price
+import published
 import pytest
 import resume
+import sparse_methods
+import synaptic_noise
+import unit_wise
+import without_derivatives
+
+PROGRAMS = [
+    deep_sparse, open_gap, price, published, sparse_methods, synaptic_noise, unit_wise, without_derivatives,
+]  # fmt: skip
 
 
 def made(piece):
@@ -34,3 +46,29 @@ def test_nothing_is_kept_without_a_path(tmp_path, monkeypatch):
     assert resume.run([1], made, 1, None, str) == made(1)
     assert resume.stored(tmp_path / "missing.jsonl") == []
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.__name__)
+@pytest.mark.parametrize("workers", ["0", "-1", "two"])
+def test_work_needs_a_worker(program, workers, capsys):
+    with pytest.raises(SystemExit) as error:
+        program.main(["--quick", f"--workers={workers}"])
+    assert error.value.code == 2
+    assert f"{workers!r} is not a whole number from 1 on" in capsys.readouterr().err
+
+
+def test_what_is_asked_for_is_done():
+    ways = [lambda: "quick", lambda: "kept", lambda: "everything"]
+    for asked, found in (([], "everything"), (["--quick"], "quick"), (["--table"], "kept")):
+        assert resume.asked(resume.parser(None).parse_args(asked), *ways) == found
+    assert resume.parser(None, workers=3).parse_args([]).workers == 3
+
+
+def test_a_stop_is_told_and_leaves_with_its_code(capsys):
+    def stopped():
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as error:
+        resume.asked(resume.parser(None).parse_args([]), stopped, stopped, stopped)
+    assert error.value.code == 130
+    assert resume.STOPPED in capsys.readouterr().err
