@@ -31,7 +31,7 @@ READING = """## In short
   has up to 128 units and six layers, and pass **ten minutes with six layers of 256 units or three of 512** (12 minutes
   each); six of 512 take 76.
 - **Density 0.1 buys next to no time from three layers on** (36 and 36 ms with 6 × 128, 950 and 976 with 6 × 512),
-  though a tenth to a seventh of the multiplications would do: a move soon spreads to all units, and on this machine a
+  though a tenth to a fifth of the multiplications would do: a move soon spreads to all units, and on this machine a
   product that looks up where it belongs costs about twelve of those of a dense matrix. With two layers of 512 units it
   saves a third (29 and 45 ms). With one layer of 128 it learns what back-propagation learns there, too (MNIST, −0.07
   [−0.29, 0.15]).
