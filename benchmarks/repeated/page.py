@@ -1,0 +1,143 @@
+"""The page: what a repeat is worth in a network, beside the law of the linear model."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from repeated.cases import PROBLEMS, RUNS, SAMPLES, TUNING, Record
+from repeated.reading import HEAD, HOW, READING
+from scipy.optimize import minimize_scalar
+
+from sparsefire.randomness import stream
+
+RESAMPLES = 2000
+Risks = dict[int, np.ndarray]
+"""Risks after the last sample [runs] by number of repeats; 0 is the gradient."""
+
+
+def of(records: Sequence[Record]) -> dict[str, Risks]:
+    """Return the risks after the last sample by problem and repeats."""
+    found: dict[str, Risks] = {}
+    for problem in PROBLEMS:
+        mine = [record for record in records if record["problem"] == problem.name]
+        if mine:
+            found[problem.name] = {r["repeats"]: np.array([path[-1] for path in r["risks"]]) for r in mine}
+    return found
+
+
+def ratios(risks: Risks, rows: np.ndarray | None = None) -> dict[int, float]:
+    """Return mean risk over that of the gradient by number of repeats."""
+    means = {repeats: float((found if rows is None else found[rows]).mean()) for repeats, found in risks.items()}
+    return {repeats: value / means[0] for repeats, value in sorted(means.items()) if repeats}
+
+
+def dimension(ratio: dict[int, float]) -> float:
+    """Return D of the law 1 + D / l nearest to the ratios, in squares of logarithms.
+
+    >>> round(dimension({1: 11.0, 5: 3.0, 10: 2.0}), 3)
+    10.0
+    """
+    repeats = np.array(list(ratio))
+    logs = np.log(list(ratio.values()))
+    found = minimize_scalar(
+        lambda d: float(np.sum((np.log1p(np.exp(d) / repeats) - logs) ** 2)), bounds=(-7.0, 9.0), method="bounded",
+        options={"xatol": 1e-6},
+    )  # fmt: skip
+    return float(np.exp(found.x))
+
+
+def resampled(risks: Risks) -> list[dict[int, float]]:
+    """Return the ratios with the runs drawn afresh; runs are the same in all arms."""
+    rng = stream(0, "repeats", "bootstrap")
+    runs = min(map(len, risks.values()))
+    return [ratios(risks, rng.integers(0, runs, runs)) for _ in range(RESAMPLES)]
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Return the middle 95%."""
+    low, high = np.quantile(values, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def records(found: Sequence[Record]) -> list[Record]:
+    """Return a list of numbers for machines."""
+    out = []
+    for name, risks in of(found).items():
+        if 0 not in risks or len(risks) < 3:
+            continue
+        out.append({"area": "repeats", "job": name, "ours": dimension(ratios(risks)), "unit": "D of 1 + D / repeats"})
+    return out
+
+
+def markdown(found: Sequence[Record]) -> str:
+    """Return the page."""
+    by = of(found)
+    parameters = {record["problem"]: record["parameters"] for record in found}
+    lines, ends = [], []
+    for name, risks in by.items():
+        if 0 not in risks or len(risks) < 3:
+            continue
+        ratio, again, p = ratios(risks), resampled(risks), parameters[name]
+        low, high = interval([dimension(one) for one in again])
+        near = min(ratio, key=lambda repeats: abs(np.log(repeats / p)))
+        cells = [name, str(p), f"{dimension(ratio):.1f} [{low:.1f}, {high:.1f}]"]
+        cells += [f"{low / p:.2f} to {high / p:.2f}"]
+        for repeats in (1, near, max(ratio)):
+            a, b = interval([one[repeats] for one in again])
+            where = f" at {repeats}" if repeats == near else ""
+            cells.append(f"{ratio[repeats]:.2f} [{a:.2f}, {b:.2f}]{where}")
+        lines.append("| " + " | ".join(cells) + " |")
+        ends.append(f"| {name} | " + " | ".join(_risk(risks.get(r)) for r in SHOWN) + " |")
+    head = "| problem | p | D [95%] | D / p | ratio at 1 repeat | ratio at about p | ratio at 100 |"
+    table = [head, "|---|---|---|---|---|---|---|", *lines, ""]
+    after = ["| problem | " + " | ".join("gradient" if r == 0 else str(r) for r in SHOWN) + " |"]
+    after += ["|---" * (len(SHOWN) + 1) + "|", *ends, ""]
+    picture = "![Risk over that of the gradient against repeats per parameter](images/repeats.svg)\n"
+    how = HOW.format(samples=f"{SAMPLES:,}", tuning=TUNING, runs=RUNS)
+    parts = [HEAD, picture, READING, "## The law fitted\n", *table]
+    return "\n".join([*parts, "## Mean risk ×10³ after the last sample, by repeats\n", *after, how])
+
+
+SHOWN = (0, 1, 5, 20, 100)
+
+
+def _risk(values: np.ndarray | None) -> str:
+    if values is None:
+        return "–"
+    half = 1.96 * values.std(ddof=1) / np.sqrt(len(values))
+    return f"{1000 * values.mean():.2f} ± {1000 * half:.2f}"
+
+
+def draw(found: Sequence[Record], docs: Path) -> None:
+    """Write the picture."""
+    sys.path.append(str(docs))
+    from make_figures import Line, chart, save  # type: ignore[import-not-found]
+
+    parameters = {record["problem"]: record["parameters"] for record in found}
+    looks = [("ink", "circle"), ("grey", "circle"), ("grey", "diamond"), ("blue", "circle"), ("warm", "circle"),
+             ("warm", "diamond")]  # fmt: skip
+    lines = []
+    for (colour, shape), (name, risks) in zip(looks, of(found).items(), strict=False):
+        if 0 not in risks or len(risks) < 3:
+            continue
+        again = resampled(risks)
+        points = []
+        for repeats, value in ratios(risks).items():
+            low, high = interval([one[repeats] for one in again])
+            points.append((repeats / parameters[name], value, max(low, 0.8), high))
+        lines.append(Line(name, points, colour, shape))
+    axis = np.geomspace(0.005, 15, 60)
+    law = [(x, 1 + 1 / x, 1 + 1 / x, 1 + 1 / x) for x in axis if 1 + 1 / x <= 160]
+    lines.append(Line("1 + p / l", law, "ink", "square", dots=False))
+    save(
+        "repeats",
+        chart(
+            lines, x_ticks=[0.005, 0.02, 0.1, 0.5, 2, 10], y_ticks=[0.8, 1, 2, 5, 10, 20, 50, 100, 160],
+            x_title="repeats l per parameter p (log scale)", y_title="risk over that of the gradient (log scale)",
+            label="Risk of repeated forward gradients over that of the gradient, against repeats per parameter",
+            show_x=lambda x: f"{x:g}", show_y=lambda y: f"{y:g}", log_y=True, height=380.0,
+        ),
+    )  # fmt: skip
