@@ -210,19 +210,49 @@ def test_odd_curves(curves):
     assert (drawn == "") == (not any(c for runs in curves.values() for c in runs))
 
 
-def test_losses_that_were_read_stand_at_the_end_of_the_epochs():
-    made = verdicts.verdict()
-    for row in made["candidates"]:
-        row["queries"] = 1_234_567 if row["id"] == "dense" else None
-    drawn = str(curves_chart.draw(made, {"dense": [[0.1, 0.2, 0.3, 0.4]]}, width=500.0, columns=3))
-    assert "4 · 1.2 M losses" in drawn
-    assert ">2<" not in drawn  # the middle of the epochs makes room
+def curves_drawn(have, reads, kind="bar thick"):
+    """The chart, and the abscissas of its thick or dotted paths, in the order of the panels."""
+    drawn = str(curves_chart.draw(verdicts.verdict(), have, reads, width=500.0, columns=3))
+    paths = re.findall(rf'<path d="([^"]*)" class="{kind}[^"]*"', drawn)
+    return drawn, [[float(point.split(",")[0]) for point in path[1:].split("L")] for path in paths]
+
+
+def test_curves_lie_over_the_losses_that_were_read():
+    have = {"dense": [[0.1, 0.2, 0.3, 0.4]] * 2, "gmp@0.05": [[0.1, 0.2, 0.3, 0.4]]}
+    reads = {"dense": [[300_000, 600_000, 900_000, 1_200_000]] * 2, "gmp@0.05": [[1e5, 2e5, 3e5, 6e5]]}
+    drawn, (dense, sparse) = curves_drawn(have, reads)
+    assert re.findall(r">([\d.]+(?: [kM])?)</text>", drawn)[-6:] == ["0", "600 k", "1.2 M"] * 2
+    assert ">losses read</text>" in drawn
+    assert "by losses read; at the end" in drawn
+    _, (first, second) = curves_drawn(have, {})  # by epochs, from end to end of either panel
+    shares = lambda path, panel: [(x - panel[0]) / (panel[-1] - panel[0]) for x in path]  # noqa: E731
+    assert shares(dense, first) == pytest.approx([0.25, 0.5, 0.75, 1.0], abs=2e-3)
+    assert shares(sparse, second) == pytest.approx([1 / 12, 1 / 6, 1 / 4, 1 / 2], abs=2e-3)
+    _, (dotted,) = curves_drawn(have, reads, "bar dotted")
+    assert shares(dotted, second) == pytest.approx([0.25, 0.5, 0.75, 1.0], abs=2e-3)
+
+
+def test_a_yardstick_that_reads_no_losses_keeps_its_epochs():
+    have = {"dense": [[0.1, 0.2, 0.3]], "gmp@0.05": [[0.1, 0.2, 0.3]]}
+    counted = curves_drawn(have, {"dense": [[10, 20, 40]]})
+    assert ">losses read, or epoch</text>" in counted[0]
+    assert counted[1][1] == curves_drawn(have, {})[1][1]
+    dotted = [curves_drawn(have, reads, "bar dotted")[1] for reads in ({"dense": [[10, 20, 40]]}, {})]
+    assert dotted[0] == dotted[1] != []  # dense by its epochs there
+    assert curves_drawn(have, {"gmp@0.05": [[10, 20, 40]]}, "bar dotted")[1] == []  # nothing to compare with
+
+
+@pytest.mark.parametrize("reads", [{}, {"dense": [[0, 0, 0]]}, {"dense": [[1, 2]]}, {"dense": []}, {"x": [[1, 2, 3]]}])
+def test_curves_without_a_count_of_losses_lie_over_epochs(reads):
+    drawn, _ = curves_drawn({"dense": [[0.1, 0.2, 0.3]]}, reads)
+    assert drawn == curves_drawn({"dense": [[0.1, 0.2, 0.3]]}, None)[0]
+    assert ">epoch</text>" in drawn
 
 
 def test_long_curves_keep_their_dips():
     curve = np.ones(5000)
     curve[1234] = 0.0
-    data = curves_chart._data(curve, (0, 0, 100, 50), (0.0, 1.0), 5000)
+    data = curves_chart._data(np.linspace(0, 1, 5000), curve, (0, 0, 100, 50), (0.0, 1.0))
     assert len(data) < 1200
     assert ",50" in data
 

@@ -15,6 +15,7 @@ from sparsefire.errors import UserError
 from sparsefire.report import candidates_table, page, run_folder, write_report
 from sparsefire.report.repeat import repeat
 from sparsefire.search import wording
+from sparsefire.studies.parquet import write_parquet
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import verdicts
@@ -260,6 +261,23 @@ def test_curves_are_those_of_the_file(tmp_path):
     assert set(curves) == trained - {"linear", "boosting"}
     assert {len(runs) for runs in curves.values()} == {10}
     assert {len(curve) for runs in curves.values() for curve in runs} == {40}
+
+
+def test_losses_that_were_read_are_those_of_the_file(tmp_path):
+    run = verdicts.write_run(tmp_path / "old", verdicts.verdict())
+    assert run_folder.read_curves(run / "results.parquet", "losses_read") == {}  # a run of before they were kept
+    row = {"candidate": "dense", "round": 0, "curve": [0.1, 0.2]}
+    rows = [row | {"fold": 0, "losses_read": [16, 32]}, row | {"fold": 1, "losses_read": [17, 34]}]
+    rows += [row | {"candidate": "backprop", "fold": 0, "losses_read": []}, row | {"round": -1, "fold": 0}]
+    write_parquet(tmp_path / "results.parquet", rows)
+    assert run_folder.read_curves(tmp_path / "results.parquet", "losses_read") == {"dense": [[16, 32], [17, 34]]}
+
+
+@pytest.mark.parametrize(("reads", "told"), [({"dense": [[8, 16]]}, True), ({"dense": [[0, 0]]}, False), ({}, False)])
+def test_the_page_says_what_curves_lie_over(reads, told):
+    text = page.build_page(verdicts.verdict(), {"dense": [[0.1, 0.2]]}, None, reads)
+    assert ("how many losses the rule has read" in text) == told
+    assert (">losses read</text>" in text) == told
 
 
 def test_a_convolutional_network_is_counted_not_drawn(tmp_path):

@@ -18,6 +18,7 @@ from sparsefire.search.plan import Size, make_plan
 from sparsefire.search.request import Request
 from sparsefire.search.runs import FINAL, Job, Study, execute, fold_rows, interpret, rows_of, safe_score, settings_of
 from sparsefire.studies import Store, key_of
+from sparsefire.train.loop import steps_of
 
 
 @pytest.fixture
@@ -148,3 +149,15 @@ def test_the_last_training_may_not_diverge(study, monkeypatch):
     last = Job(DENSE, FINAL, 0)
     with pytest.raises(Diverged, match="not a number"):
         runs.fit(study, last, *rows_of(study, last))
+
+
+@pytest.mark.parametrize(("rule", "asked"), [("backprop", None), ("two-query", 8), ("spsa", 8)])
+def test_every_epoch_tells_the_losses_read_by_then(study, rule, asked):
+    study = replace(study, plan=replace(study.plan, rule=rule, epochs=3, directions=4))
+    job = Job(DENSE, 0, 0)
+    train_rows, seen_rows = rows_of(study, job)
+    found = runs.fit(study, job, train_rows, seen_rows)
+    steps = steps_of(replace(study.plan.training(DENSE), epochs=1), len(train_rows))
+    assert [entry["epoch"] for entry in found.curve] == [1, 2, 3]
+    assert [entry.get("queries") for entry in found.curve] == [asked and asked * steps * epoch for epoch in (1, 2, 3)]
+    assert found.queries == (asked and asked * steps * 3)

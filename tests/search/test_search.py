@@ -21,6 +21,7 @@ import torch
 import sparsefire as sf
 from sparsefire import UserError
 from sparsefire.data import open_problem, problem_from_arrays, split_test
+from sparsefire.report.run_folder import read_curves
 from sparsefire.search import runs
 from sparsefire.search.folder import SETTINGS_FILE
 from sparsefire.search.plan import everyone
@@ -491,6 +492,12 @@ def test_forward_gradients_run_beside_a_yardstick(small, tmp_path):
     assert by_id["backprop"]["score"] is not None
     assert by_id["backprop"]["queries"] is None
     assert by_id["dense"]["queries"] > 6 * 16  # slopes of 16 directions in every step
+    reads = read_curves(tmp_path / "run" / "results.parquet", "losses_read")
+    assert "backprop" not in reads
+    for run in reads["dense"]:
+        assert len(run) == verdict["plan"]["epochs"]
+        assert np.diff(run, prepend=0) == pytest.approx(run[0])  # every epoch has as many steps
+    assert reads["dense"][0][-1] == by_id["dense"]["queries"]
     assert by_id["dense"]["score"] > 0.6  # it learns, though more slowly
 
 

@@ -1,4 +1,7 @@
-"""Learning curves as small multiples on one scale: held-out score after each epoch, dense dotted in every panel."""
+"""Learning curves as small multiples on one scale, dense dotted in every panel.
+
+Held-out score after each epoch; where a rule reads losses, against how many it has read by then.
+"""
 
 from __future__ import annotations
 
@@ -74,12 +77,15 @@ def _name(row: Mapping[str, Any]) -> str:
     return with_percent(row).replace("narrow dense", "narrow")
 
 
-def draw(verdict: Mapping[str, Any], have: Curves, *, width: float, columns: int) -> Markup:
+def draw(
+    verdict: Mapping[str, Any], have: Curves, reads: Curves | None = None, *, width: float, columns: int
+) -> Markup:
     """Return the panels in a grid, or nothing when no candidate left a curve.
 
     Args:
         verdict: the dictionary of ``verdict.json``.
         have: curves per candidate id; every curve holds one held-out score per epoch.
+        reads: the same for losses that were read by the end of each epoch; candidates without them have epochs.
         width: px of the whole grid.
         columns: panels side by side.
 
@@ -93,9 +99,12 @@ def draw(verdict: Mapping[str, Any], have: Curves, *, width: float, columns: int
     lines = {panel.candidate: _finite(have[panel.candidate]) for panel in chosen}
     means = {key: _mean(curves) for key, curves in lines.items()}
     low, high = _range(lines, means)
+    counted = {key: found for key in lines if (found := _counted(have[key], (reads or {}).get(key, ())))}
+    losses = max((run[-1] for runs in counted.values() for run in runs), default=0.0)
     epochs = max(len(mean) for mean in means.values())
+    by_epoch = {key: [_by_epoch(curve, epochs) for curve in curves] for key, curves in lines.items()}
+    places = {key: [run / losses for run in counted[key]] if key in counted else by_epoch[key] for key in lines}
     score = verdict["data"]["score"]
-    queries = {row["id"]: row.get("queries") for row in verdict["candidates"]}
     left, gap, rise = 34.0, 20.0, 84.0
     across = (width - left - gap * (columns - 1) - 8) / columns
     parts: list[Markup] = []
@@ -103,17 +112,21 @@ def draw(verdict: Mapping[str, Any], have: Curves, *, width: float, columns: int
         x = left + (index % columns) * (across + gap)
         y = 22.0 + (index // columns) * (rise + 46)
         box = (x, y, across, rise)
-        parts += _frame(
-            panel, box, (low, high), epochs, score, queries.get(panel.candidate), first=index % columns == 0
-        )
-        dotted = means.get("dense") if panel.candidate != "dense" else None
-        parts += _lines(lines[panel.candidate], means[panel.candidate], dotted, box, (low, high), epochs, panel.colour)
+        key = panel.candidate
+        marks = _loss_marks(losses) if key in counted else _epoch_marks(epochs)
+        parts += _frame(panel, box, (low, high), marks, score, first=index % columns == 0)
+        dense = None
+        if key != "dense" and "dense" in lines and ("dense" in counted or key not in counted):
+            dense = _mean(places["dense"] if key in counted else by_epoch["dense"]), means["dense"]
+        runs = list(zip(places[key], lines[key], strict=True))
+        parts += _lines(runs, (_mean(places[key]), means[key]), dense, box, (low, high), panel.colour)
     height = 22.0 + math.ceil(len(chosen) / columns) * (rise + 46)
-    parts.append(svg.text(left + (width - left) / 2, height, "epoch", "soft", anchor="middle"))
+    axis = "epoch" if not counted else "losses read" if len(counted) == len(lines) else "losses read, or epoch"
+    parts.append(svg.text(left + (width - left) / 2, height, axis, "soft", anchor="middle"))
     label = (
         "Held-out "
         + score_text.score_name(score)
-        + " by epoch; at the end: "
+        + f" by {axis}; at the end: "
         + ", ".join(
             f"{panel.title} {score_text.score_value(float(means[panel.candidate][-1]), score, unit=True)}"
             for panel in chosen
@@ -125,6 +138,18 @@ def draw(verdict: Mapping[str, Any], have: Curves, *, width: float, columns: int
 def _finite(curves: Sequence[Sequence[float]]) -> list[np.ndarray]:
     arrays = [np.asarray(curve, dtype=np.float64) for curve in curves if len(curve)]
     return [np.where(np.isfinite(curve), curve, -1e9) for curve in arrays]
+
+
+def _counted(curves: Sequence[Sequence[float]], reads: Sequence[Sequence[float]]) -> list[np.ndarray]:
+    """Return how many losses each run that has a curve had read by the end of each epoch, or nothing."""
+    if [len(curve) for curve in curves] != [len(run) for run in reads]:
+        return []
+    runs = [np.asarray(run, dtype=np.float64) for run in reads if len(run)]
+    return runs if all(run[-1] > 0 for run in runs) else []
+
+
+def _by_epoch(curve: np.ndarray, epochs: int) -> np.ndarray:
+    return np.arange(len(curve)) / max(epochs - 1, 1)
 
 
 def _mean(curves: Sequence[np.ndarray]) -> np.ndarray:
@@ -147,9 +172,8 @@ def _frame(
     panel: Panel,
     box: tuple[float, float, float, float],
     ends: tuple[float, float],
-    epochs: int,
+    marks: Sequence[tuple[float, str, str]],
     score: str,
-    queries: int | None,
     *,
     first: bool,
 ) -> list[Markup]:
@@ -165,52 +189,64 @@ def _frame(
             parts.append(svg.text(x - 6, at + 4, figures.fixed(value, decimals), "soft small", anchor="end"))
     class_ = {"blue": "blue-text strong", "warm": "warm-text strong"}.get(panel.colour, "ink")
     parts.append(svg.text(x, y - 8, svg.shorten(panel.title, int(across / 7.6)), class_, full=panel.title))
-    for epoch, anchor in ((1, "start"), (epochs // 2, "middle"), (epochs, "end")):
-        at = x + (epoch - 1) / max(epochs - 1, 1) * across
-        if (epoch > 1 or anchor == "start") and not (anchor == "middle" and queries):
-            read = f" · {_short(queries)} losses" if anchor == "end" and queries else ""
-            parts.append(svg.text(at, y + rise + 15, f"{epoch}{read}", "soft small", anchor=anchor))
+    for share, text, anchor in marks:
+        parts.append(svg.text(x + share * across, y + rise + 15, text, "soft small", anchor=anchor))
     return parts
 
 
-def _short(number: int) -> str:
-    """Return a count in two or three digits.
+def _epoch_marks(epochs: int) -> list[tuple[float, str, str]]:
+    """Return where along the axis which epochs stand, and how they are set."""
+    places = ((1, "start"), (epochs // 2, "middle"), (epochs, "end"))
+    marked = [(epoch, anchor) for epoch, anchor in places if epoch > 1 or anchor == "start"]
+    return [((epoch - 1) / max(epochs - 1, 1), str(epoch), anchor) for epoch, anchor in marked]
 
-    >>> _short(1_234_567), _short(45_600), _short(321)
-    ('1.2 M', '46 k', '321')
+
+def _loss_marks(losses: float) -> list[tuple[float, str, str]]:
+    """Return the same for losses, from none to the most that a run has read."""
+    places = ((0.0, "start"), (0.5, "middle"), (1.0, "end"))
+    return [(share, _short(round(share * losses)), anchor) for share, anchor in places]
+
+
+def _short(number: int) -> str:
+    """Return a count in one to three digits.
+
+    >>> _short(1_234_567), _short(2_000_000), _short(45_600), _short(321)
+    ('1.2 M', '2 M', '46 k', '321')
     """
     for size, unit in ((10**9, " G"), (10**6, " M"), (10**3, " k")):
         if number >= size:
             value = number / size
-            return f"{value:.1f}{unit}" if value < 10 else f"{value:.0f}{unit}"
+            return (f"{value:.1f}".removesuffix(".0") if value < 10 else f"{value:.0f}") + unit
     return str(number)
 
 
 def _lines(
-    curves: Sequence[np.ndarray],
-    mean: np.ndarray,
-    dotted: np.ndarray | None,
+    runs: Sequence[tuple[np.ndarray, np.ndarray]],
+    mean: tuple[np.ndarray, np.ndarray],
+    dense: tuple[np.ndarray, np.ndarray] | None,
     box: tuple[float, float, float, float],
     ends: tuple[float, float],
-    epochs: int,
     colour: str,
 ) -> list[Markup]:
-    every = max(1, math.ceil(len(curves) / _RUNS))
-    data = "".join(_data(curve, box, ends, epochs) for curve in curves[::every])
+    every = max(1, math.ceil(len(runs) / _RUNS))
+    data = "".join(_data(*run, box, ends) for run in runs[::every])
     parts = [svg.tag("path", d=data, class_=f"bar run {colour}")]
-    if dotted is not None:
-        parts.append(svg.tag("path", d=_data(dotted, box, ends, epochs), class_="bar dotted"))
-    parts.append(svg.tag("path", d=_data(mean, box, ends, epochs), class_=f"bar thick {colour}"))
+    if dense is not None:
+        parts.append(svg.tag("path", d=_data(*dense, box, ends), class_="bar dotted"))
+    parts.append(svg.tag("path", d=_data(*mean, box, ends), class_=f"bar thick {colour}"))
     return parts
 
 
-def _data(curve: np.ndarray, box: tuple[float, float, float, float], ends: tuple[float, float], epochs: int) -> str:
+def _data(
+    places: np.ndarray, curve: np.ndarray, box: tuple[float, float, float, float], ends: tuple[float, float]
+) -> str:
+    """Return the path of a curve over these shares of the width."""
     x, y, across, rise = box
     at = np.arange(len(curve))
     if len(curve) > _POINTS:  # keep the worst of every stretch, so that dips survive
         cuts = np.array_split(at, _POINTS)
         at = np.array([cut[int(np.argmin(curve[cut]))] for cut in cuts])
         at[-1] = len(curve) - 1
-    xs = x + at / max(epochs - 1, 1) * across
+    xs = x + places[at] * across
     ys = y + rise - (np.clip(curve[at], *ends) - ends[0]) / (ends[1] - ends[0]) * rise
     return "M" + "L".join(f"{svg.number(a)},{svg.number(b)}" for a, b in zip(xs, ys, strict=True))

@@ -57,10 +57,10 @@ def write_report(folder: str | os.PathLike[str]) -> Path:
     run = Path(folder)
     verdict = read_verdict(run)
     results = run / "results.parquet"
-    curves = read_curves(results) if results.exists() else {}
+    curves, reads = (read_curves(results, column) if results.exists() else {} for column in ("curve", "losses_read"))
     network = load_network(run)
     try:
-        text = build_page(verdict, curves, network, rebuild=f"sparsefire report {_shown_path(run)}")
+        text = build_page(verdict, curves, network, reads, rebuild=f"sparsefire report {_shown_path(run)}")
     except _UNREADABLE as error:  # read_verdict looks at the outline only
         path = run / "verdict.json"
         raise UserError(
@@ -74,13 +74,21 @@ def write_report(folder: str | os.PathLike[str]) -> Path:
     return out
 
 
-def build_page(verdict: Verdict, curves: curves_chart.Curves, network: Any | None, *, rebuild: str = "") -> str:
+def build_page(
+    verdict: Verdict,
+    curves: curves_chart.Curves,
+    network: Any | None,
+    reads: curves_chart.Curves | None = None,
+    *,
+    rebuild: str = "",
+) -> str:
     """Return the page as text.
 
     Args:
         verdict: the dictionary of ``verdict.json``; its words are made anew where they are missing.
         curves: learning curves per candidate, may be empty.
         network: has ``layers`` (list of (weight [out, in], bias), or None), ``feature_names`` and ``classes``; or None.
+        reads: losses that rules had read by the end of each epoch, as the curves; may be empty.
         rebuild: the command that makes this page again.
 
     >>> from sparsefire.search.wording import EXAMPLE
@@ -112,7 +120,7 @@ def build_page(verdict: Verdict, curves: curves_chart.Curves, network: Any | Non
             for one in verdict.get("foretold") or ()
         ],
         "wiring": _wiring(verdict, network),
-        "curves": _curves(verdict, curves, beside),
+        "curves": _curves(verdict, curves, reads or {}, beside),
         "errors": errors,
         "limits": verdict.get("limits") or limits(verdict),
         "repeat": repeat(verdict),
@@ -204,7 +212,9 @@ def _wiring(verdict: Verdict, network: Any | None) -> dict[str, Any] | None:
     return {"kind": "mlp", "chart": wiring_chart.draw(layers, names, classes, target=target)}
 
 
-def _curves(verdict: Verdict, curves: curves_chart.Curves, beside: bool) -> dict[str, Any] | None:
+def _curves(
+    verdict: Verdict, curves: curves_chart.Curves, reads: curves_chart.Curves, beside: bool
+) -> dict[str, Any] | None:
     panels = curves_chart.panels(verdict, curves)
     if not panels:
         return None
@@ -218,12 +228,12 @@ def _curves(verdict: Verdict, curves: curves_chart.Curves, beside: bool) -> dict
     drawn = [wording.find(verdict, identifier=panel.candidate) for panel in panels]
     if any(row is not None and row["method"] in curves_chart.PRUNES_WHILE_TRAINING for row in drawn):
         text += " Dips: weights being pruned."
-    if any(row is not None and row.get("queries") for row in drawn):
-        text += " Under each panel: epochs, and how many losses its rule has read by then."
+    if any(run[-1] > 0 for panel in panels for run in reads.get(panel.candidate, ())):
+        text += " From left to right: how many losses the rule has read."
     return {
         "text": text,
-        "wide": curves_chart.draw(verdict, curves, width=500.0 if beside else 960.0, columns=3 if beside else 6),
-        "phone": curves_chart.draw(verdict, curves, width=358.0, columns=2),
+        "wide": curves_chart.draw(verdict, curves, reads, width=500.0 if beside else 960.0, columns=3 if beside else 6),
+        "phone": curves_chart.draw(verdict, curves, reads, width=358.0, columns=2),
     }
 
 

@@ -62,10 +62,15 @@ def read_verdict(run: Path) -> dict[str, Any]:
     return verdict
 
 
-def read_curves(path: Path) -> dict[str, list[list[float]]]:
+def read_curves(path: Path, column: str = "curve") -> dict[str, list[list[float]]]:
     """Return the learning curves of ``results.parquet``: per candidate one list of held-out scores per run.
 
     Refits on all development rows (round −1) have none.
+
+    Args:
+        path: the file.
+        column: ``"curve"``, or ``"losses_read"`` for how many losses a rule had read by the end of each epoch; files
+            and candidates without such numbers have none.
 
     Raises:
         UserError: the file is damaged.
@@ -80,9 +85,12 @@ def read_curves(path: Path) -> dict[str, list[list[float]]]:
     """
     try:
         with duckdb.connect() as connection:
+            there = connection.execute("SELECT * FROM read_parquet(?) LIMIT 0", [literal_glob(path)]).description
+            if column not in {name for name, *_ in there or ()} and column != "curve":
+                return {}
             rows = connection.execute(
-                "SELECT candidate, curve::DOUBLE[] FROM read_parquet(?) "
-                "WHERE round >= 0 AND len(curve) > 1 ORDER BY candidate, round, fold",
+                f"SELECT candidate, {column}::DOUBLE[] FROM read_parquet(?) "
+                f"WHERE round >= 0 AND len({column}) > 1 ORDER BY candidate, round, fold",
                 [literal_glob(path)],
             ).fetchall()
     except duckdb.Error as error:

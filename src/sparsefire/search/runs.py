@@ -199,6 +199,7 @@ def fit(study: Study, job: Job, train_rows: np.ndarray, watched_rows: np.ndarray
             network, None, {"kind": "mlp", "widths": widths}, preparation, scale, factor, None, [], x.shape[1:]
         )
     training = plan.training(job.candidate, factor)
+    rule = rule_of(training, where)
     curve: list[dict[str, float]] = []
     if job.round == FINAL:
         watched = None
@@ -207,9 +208,9 @@ def fit(study: Study, job: Job, train_rows: np.ndarray, watched_rows: np.ndarray
 
         def watched(epoch: int, net: nn.Module, loss: float) -> None:
             score = safe_score(problem.score, watched_y, _as_scored(problem, outputs_of(net, watched_x), scale))
-            curve.append({"epoch": epoch, "loss": loss, "score": float("nan") if score is None else score})
+            read = {} if training.rule == "backprop" else {"queries": rule.budget.queries}
+            curve.append({"epoch": epoch, "loss": loss, "score": float("nan") if score is None else score, **read})
 
-    rule = rule_of(training, where)
     network, description = _network(study, job.candidate, x, y, training, where, watched, rule, job.round == FINAL)
     queries = None if training.rule == "backprop" else rule.budget.queries
     return Fitted(

@@ -187,6 +187,7 @@ def _result_rows(evidence: Evidence) -> list[dict[str, Any]]:
                     **{name: result[name] for name in ("rate", "epochs", "seconds")},
                     "queries": result.get("queries"),
                     "curve": [float("nan") if m["score"] is None else float(m["score"]) for m in stored.metrics],
+                    "losses_read": [m["queries"] for m in stored.metrics if "queries" in m],
                 }
             )
     return rows
