@@ -95,7 +95,7 @@ class LinearRegression:
     def eigenvalues(self) -> np.ndarray:
         """Eigenvalues of Q [d], in ascending order; zeros only where ``rank`` asks for them."""
         if self.covariance is None:
-            return np.sort(np.diagonal(self.matrix))
+            return np.sort((np.arange(self.dimension) < (self.rank or self.dimension)).astype(float))
         found = np.linalg.eigvalsh(self.matrix)
         if not found[0] > 1e-12 * max(found[-1], 0.0):
             raise UserError(

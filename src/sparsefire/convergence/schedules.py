@@ -31,7 +31,12 @@ def step_sizes(step_size: StepSize, steps: int) -> np.ndarray:
     if callable(step_size):
         found = _called(step_size, int(steps))
     else:
-        found = np.asarray(step_size, dtype=float)
+        try:
+            found = np.asarray(step_size, dtype=float)
+        except (TypeError, ValueError):
+            raise UserError(
+                "the schedule gives no step size.", came=repr(step_size), expected="a number, numbers or a function"
+            ) from None
         found = np.full(steps, float(found)) if found.ndim == 0 else found
     if found.shape != (steps,):
         raise UserError("there is not one step size per step.", came=f"shape {found.shape}", expected=f"({steps},)")
@@ -65,5 +70,5 @@ def _called(step_size: Callable[[Any], Any], steps: int) -> np.ndarray:
         pass  # a function of one number
     try:
         return np.array([float(step_size(k)) for k in range(1, steps + 1)])
-    except TypeError as error:
+    except (TypeError, ValueError, ArithmeticError) as error:
         raise UserError("the schedule gives no step size.", came=str(error), expected="a function of k") from None

@@ -25,10 +25,10 @@ class Update:
             ``"two-query"``: (L(θ + cξ) − L(θ − cξ)) ξ / 2c, which is the same number for a squared loss;
             ``"one-query"``: (L(θ + cξ) − b) ξ / c (arXiv 2311.03483); ``"hebbian"``: (L(θ + U) − b)(e^U − e^−U), U
             uniform on [−c, c] (arXiv 2301.11777); ``"node-perturbation"``: noise on the outputs;
-            ``"weight-perturbation"``: the slope along a direction in all d · m weights at once, the forward gradient of
-            several outputs.
-        law: of the directions, unit variance: ``"normal"``, ``"rademacher"``, ``"sphere"`` (radius √d), ``"uniform"`` or
-            ``"coordinates"`` (±√d along one axis).
+            ``"weight-perturbation"``: the slope along a direction in all d · m weights at once, the forward gradient
+            of several outputs.
+        law: of the directions, unit variance: ``"normal"``, ``"rademacher"``, ``"sphere"`` (radius √d), ``"uniform"``
+            or ``"coordinates"`` (±√d along one axis).
         directions: mean of that many directions with one sample and one step, l ≥ 1.
         repeats: that many steps with fresh directions on the same sample (arXiv 2411.17567), l ≥ 1.
         baseline: b of rules that read one loss: ``"none"`` (0), ``"previous"`` (the loss read before) or ``"mean"``
@@ -64,9 +64,9 @@ class Update:
         count(self.repeats, "repeats")
         if self.mask is not None:
             count(self.mask, "mask")
-        if self.radius is not None and not 0 < self.radius < np.inf:
+        if self.radius is not None and not (_number(self.radius) and 0 < self.radius < np.inf):
             raise UserError("radius is no such number.", came=repr(self.radius), expected="a number above 0")
-        if not 0 < self.memory <= 1:
+        if not (_number(self.memory) and 0 < self.memory <= 1):
             raise UserError("memory is no such number.", came=repr(self.memory), expected="a number in (0, 1]")
         if not self.reads_one_loss and (self.baseline != "none" or self.reward is not None):
             raise UserError(
@@ -148,3 +148,7 @@ def read(
             expected="sgd, node-perturbation or weight-perturbation (the forward gradient of all outputs)",
         )
     return problem, update
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)

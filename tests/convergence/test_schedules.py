@@ -1,0 +1,58 @@
+"""Step sizes as numbers, arrays and functions, and the ones that are none."""
+
+import math
+
+import numpy as np
+import pytest
+
+from sparsefire.convergence.schedules import harmonic, step_sizes
+from sparsefire.errors import UserError
+
+
+def test_numbers_arrays_and_functions_agree():
+    expected = np.array([1 / 3, 1 / 4, 1 / 5])
+    for given in (
+        expected,
+        expected.tolist(),
+        lambda k: 1 / (k + 2),
+        lambda k: 1 / math.sqrt((k + 2) ** 2),  # takes one number only
+        lambda k: 1 / (k + 2) if k > 0 else 0.0,  # the truth of an array is no number
+        harmonic(offset=2),
+    ):
+        np.testing.assert_allclose(step_sizes(given, 3), expected, rtol=1e-15)
+    assert step_sizes(0.5, 2).tolist() == [0.5, 0.5]
+    assert step_sizes(lambda k: 0.5, 2).tolist() == [0.5, 0.5]  # constant, whatever k is
+    assert step_sizes(np.float32(0.5), np.int64(2)).dtype == np.float64
+
+
+def test_functions_see_the_first_step_as_one_and_once_where_they_can():
+    seen = []
+    step_sizes(lambda k: seen.append(np.array(k)) or 0 * k, 4)
+    assert len(seen) == 1
+    assert seen[0].tolist() == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("step_size", "steps", "message"),
+    [
+        (0.1, 0, "no steps"),
+        (0.1, -3, "no steps"),
+        (0.1, 2.0, "no steps"),
+        (0.1, True, "no steps"),
+        (0.1, None, "no steps"),
+        ([0.1, 0.2], 3, "not one step size per step"),
+        (-0.1, 3, "at step 1"),
+        (np.nan, 3, "nan at step 1"),
+        (lambda k: np.where(k > 2, np.inf, 0.1), 4, "inf at step 3"),
+        (lambda k: np.log(k - 2), 4, "at step 1"),
+        (lambda: 0.1, 4, "schedule gives no step size"),
+        (lambda k: "fast", 4, "schedule gives no step size"),
+        (lambda k: None, 4, "schedule gives no step size"),
+        ("fast", 4, "schedule gives no step size"),
+        (None, 4, "schedule gives no step size"),
+        (lambda k: 1 / (k - 2) if isinstance(k, float | int) else math.sin(k), 4, "schedule gives no step size"),
+    ],
+)
+def test_bad_schedules_are_named(step_size, steps, message):
+    with pytest.raises(UserError, match=message):
+        step_sizes(step_size, steps)
