@@ -179,7 +179,7 @@ def test_killing_at_any_moment_loses_and_repeats_nothing(tmp_path):
     assert lasting(killed) == lasting(calm)
 
 
-@pytest.mark.parametrize("after", [0, 4, pytest.param(9, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("after", [4, *(pytest.param(runs, marks=pytest.mark.slow) for runs in (0, 9))])
 def test_stopping_after_any_run_resumes_there(done, tmp_path, monkeypatch, after):
     class Stopped(Exception):
         pass
@@ -521,7 +521,7 @@ def test_a_factory_is_named_again_to_load_it(tmp_path, monkeypatch):
     # Margin and data are such that the network, not the linear model, is handed over: a ring in two dimensions.
     X = np.random.default_rng(0).uniform(-1, 1, (400, 2))
     y = (np.hypot(*X.T) < 0.75).astype(int)
-    result = sf.fit(X, y, model=name, out=tmp_path / "run", epochs=60, margin=0.1, **options)
+    result = sf.fit(X, y, model=name, out=tmp_path / "run", epochs=25, margin=0.1, **options)
     assert not any(row["kind"] == "narrow" for row in result.verdict["candidates"])  # it has no width to scale
     assert result.verdict["gate"]["passed"]
     if result.model.description["kind"] != "factory":

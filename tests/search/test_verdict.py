@@ -140,7 +140,7 @@ def odd_test_rows(score):
 )
 def test_a_score_that_the_test_rows_do_not_define_is_left_out(score, why, small, tmp_path, monkeypatch):
     monkeypatch.setattr("sparsefire.data.split.refuse_lacking", lambda *_: None)  # should it ever let one through
-    verdict = search(odd_test_rows(score), small.request(epochs=120), tmp_path / "run", workers=1)
+    verdict = search(odd_test_rows(score), small.request(epochs=40), tmp_path / "run", workers=1)
     assert verdict["selected"] is not None
     assert verdict["confirmation"] is None
     assert verdict["state"] == "not-confirmable"

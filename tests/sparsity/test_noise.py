@@ -198,7 +198,10 @@ def test_what_gives_no_lasso(which: str) -> None:
     np.testing.assert_allclose(case.mean_of(step, patterns), -c * slope, rtol=1e-10)
 
 
-@pytest.mark.parametrize("learn", [None, two_queries], ids=["backprop", "two queries"])
+@pytest.mark.parametrize(
+    "learn",
+    [pytest.param(None, id="backprop"), pytest.param(two_queries, id="two queries", marks=pytest.mark.slow)],
+)
 def test_learning_ends_at_the_weighted_lasso(learn: object) -> None:
     """Up to a bias in proportion to the rate: 0.016 and 0.009 were measured."""
     x, y = problem()

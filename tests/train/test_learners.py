@@ -64,7 +64,9 @@ ACCURACY = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ACCURACY)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "two-query" else name for name in ACCURACY]
+)
 def test_rules_learn_digits(name: str) -> None:
     data = load_digits()
     x = ((data.data - 8) / 8).astype("float32")
