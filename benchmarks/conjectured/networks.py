@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from smooth.cases import ASKED, FUNCTIONS, NOISE
+from smooth.cases import ASKED, FUNCTIONS, noise_of
 from smooth.learners import Setting, predict, standard, train
 
 from sparsefire.randomness import stream
@@ -64,7 +64,7 @@ class Problem:
             here, there = order[: self.rows], order[self.rows : self.rows + ASKED]
             return x[here], y[here], x[there], y[there]
         function = FUNCTIONS[PROBLEMS[self.name]](1000 + self.replicate)
-        x, y = function.sample(self.rows, NOISE, rng)
+        x, y = function.sample(self.rows, noise_of(PROBLEMS[self.name]), rng)
         there = stream(0, "conjecture", "asked", self.name, self.replicate).random((ASKED, function.dimension))
         return standard(x), y, standard(there), function(there)
 

@@ -25,6 +25,6 @@ gradient.
 *Networks*: 64 rectifiers in one hidden layer, batches of 64, Adam with a falling rate. Nine settings for each rule:
 three rates times three decays (gradient, feedback alignment: 40,000 steps) or three sizes of noise (node
 perturbation: 80,000 steps, two queries: 200,000). The functions are those of [the nonparametric
-page](nonparametric.md), noise 0.5; the table is *protein* (45,730 rows, 9 features, target standardised), and its
+page](nonparametric.md), noise 1; the table is *protein* (45,730 rows, 9 features, target standardised), and its
 risk is the squared error on 8,192 other rows, which contains the noise.
 """

@@ -3,8 +3,8 @@
     f(x) = c + Σ_j v_j max(b_j + Σ_i x_i W_ij, 0)
 
 All numbers lie in one vector: W row by row, b, v, c. The loss is half the mean squared error of a batch. The rules are
-those of ``sparsefire.rules`` (tests hold their steps against autograd); compiled, because small networks in tens of thousands
-of steps take a tenth of the time here.
+those of ``sparsefire.rules`` (tests hold their steps against autograd); compiled, because small networks in tens of
+thousands of steps take a tenth of the time here.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ def markdown(found: Sequence[Record]) -> str:
             lines.append("| " + " | ".join(cells) + " |")
     how = HOW_IT_WAS_DONE.format(
         replicates=len(REPLICATES), rows=", ".join(f"{n:,}" for n in ROWS), first=FROM, smooth=len(SMOOTH_REPLICATES),
-        smallest=SMOOTH_ROWS[0], largest=f"{SMOOTH_ROWS[-1]:,}",
+        smallest=f"{SMOOTH_ROWS[0]:,}", largest=f"{SMOOTH_ROWS[-1]:,}",
     )  # fmt: skip
     parts = [HEAD, "![Risk against the number of rows](images/nonparametric.svg)\n", READING, "## Exponents\n"]
     parts += [*head, *lines, "", "## Power\n", _power(held, rules), "## Risks at the largest n\n"]

@@ -11,13 +11,13 @@ READING = ""
 HOW_IT_WAS_DONE = """## How
 
 Functions are `sparsefire.convergence.functions`: one bump of random sign in every cell of every scale, so that the
-exponent is attained at every n; variance 1, uniform inputs, normal noise with standard deviation 0.5. Networks have
-64 rectifiers in one hidden layer, and learn from batches of 64 by Adam with a falling rate; three quarters of the
-rows train, one quarter chooses among three rates (two for two queries) and stops. Back-propagation and feedback
-alignment make 40,000 steps, node perturbation 80,000 and two queries 200,000; each step of the last two reads two
-losses. n is {rows}; {replicates} replicates, each with its own function, rows and weights, the same for all rules.
-Exponents are fitted from n = {first} on, intervals at 95% draw replicates again within each n. The smoother fits a
-polynomial of degree ⌈β⌉ − 1 in each cell of a grid, whose fineness is the best for each sample (an oracle; its
-exponent is 2β/(2β + d)); n from {smallest} to {largest}, {smooth} replicates. The risk is over 8,192 fresh rows
-without noise.
+exponent is attained at every n; variance 1, uniform inputs, normal noise with standard deviation 1 (0.4 for the three
+that have five variables at heart). Networks have 64 rectifiers in one hidden layer, and learn from batches of 64 by
+Adam with a falling rate; three quarters of the rows train, one quarter chooses among three rates (two for two
+queries) and stops. Back-propagation and feedback alignment make 40,000 steps, node perturbation 60,000 and two
+queries 100,000; each step of the last two reads two losses. n is {rows}; {replicates} replicates, each with its own
+function, rows and weights, the same for all rules. Exponents are fitted from n = {first} on, intervals at 95% draw
+replicates again within each n. The smoother fits a polynomial of degree ⌊β⌋ in each cell of a grid, whose fineness is
+the best for each sample, in the coordinates that matter (an oracle twice; its exponent is 2β/(2β + t)); n from
+{smallest} to {largest}, {smooth} replicates. The risk is over 8,192 fresh rows without noise.
 """
