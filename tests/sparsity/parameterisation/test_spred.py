@@ -33,7 +33,7 @@ def objective(x: np.ndarray, y: np.ndarray, theta: np.ndarray, strength: float) 
     return float(((y - x @ theta) ** 2).mean() / 2 + strength * np.abs(theta).sum())
 
 
-@pytest.mark.parametrize("strength", [0.02, 0.08])
+@pytest.mark.parametrize("strength", [pytest.param(0.02, marks=pytest.mark.slow), 0.08])
 def test_spred_is_the_lasso_and_decoupled_decay_is_not(strength: float) -> None:
     from sklearn.linear_model import Lasso
 
