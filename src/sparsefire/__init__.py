@@ -24,7 +24,7 @@ _HOME = {
     "Wiring": "wiring",
 }
 _ROOMS = (
-    "cascades", "data", "deploy", "estimators", "evaluate", "kernels", "masks", "parallel", "propagation", "randomness",
+    "cascades", "convergence", "data", "deploy", "estimators", "evaluate", "kernels", "masks", "parallel", "propagation", "randomness",
     "report", "rules", "search", "sparsity", "statistics", "studies", "train", "wiring",
 )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""The command line: ``sparsefire fit``, ``predict``, ``report``, ``diagnose`` and ``cascade``."""
+"""The command line: ``sparsefire fit``, ``predict``, ``report``, ``diagnose``, ``cascade`` and ``convergence``."""
 
 from __future__ import annotations
 
@@ -237,6 +237,47 @@ def diagnose(
         inputs=inputs, density=density, layout=layout, init=init, redraws=redraws, rng=rng,
     )  # fmt: skip
     run(request, out, lambda text: typer.echo(printable(text, sys.stdout)), colour=use_colour(sys.stdout))
+
+
+@app.command()
+def convergence(
+    rule: Annotated[
+        str, typer.Option(help="sgd, forward-gradient, two-query, one-query, hebbian, node- or weight-perturbation.")
+    ] = "forward-gradient",
+    dimension: Annotated[str, typer.Option(help="Numbers of parameters, comma separated.")] = "10,20,50,100",
+    samples: Annotated[str, typer.Option(help="Samples of each run, each used once: 1e6.")] = "1e6",
+    runs: Annotated[str, typer.Option(help="Independent runs of each dimension.")] = "1000",
+    law: Annotated[
+        str, typer.Option(help="Law of directions: normal, rademacher, sphere, uniform or coordinates.")
+    ] = "normal",
+    directions: Annotated[int, typer.Option(help="Directions averaged in one step.")] = 1,
+    repeats: Annotated[int, typer.Option(help="Steps on the same sample, each with a fresh direction.")] = 1,
+    baseline: Annotated[str, typer.Option(help="one-query, hebbian: none, previous or mean.")] = "none",
+    noise: Annotated[float, typer.Option(help="Standard deviation of the noise of the answers.")] = 1.0,
+    start: Annotated[float, typer.Option(help="Risk at the start.")] = 1.0,
+    design: Annotated[
+        str, typer.Option(help="Law of inputs: normal, rademacher, student, sparse or sphere.")
+    ] = "normal",
+    step_size: Annotated[str, typer.Option(help="auto, a number, or c/(k+k0) with numbers: 1/(k+144).")] = "auto",
+    workers: Annotated[int | None, typer.Option(help="Threads; all cores by default. Results do not change.")] = None,
+    rng: Annotated[int, typer.Option(help="Number that decides all random choices.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Folder to write; runs/convergence-RULE by default.")] = None,
+) -> None:
+    """Find how fast a rule learns: risk against samples and dimension, simulated and exact."""
+    from sparsefire.convergence_command import ConvergenceRequest, run
+    from sparsefire.report.terminal import printable, use_colour
+
+    request = ConvergenceRequest(
+        rule=rule, dimension=dimension, samples=samples, runs=runs, law=law, directions=directions, repeats=repeats,
+        baseline=baseline, noise=noise, start=start, design=design, step_size=step_size, workers=workers, rng=rng,
+        command=_command(),
+    )  # fmt: skip
+    folder = out if out is not None else Path("runs") / f"convergence-{_folder_name(rule)}"
+    try:
+        run(request, folder, lambda text: typer.echo(printable(text + "\n", sys.stdout)), colour=use_colour(sys.stdout))
+    except KeyboardInterrupt:
+        sys.stderr.write("\nstopped; finished dimensions are kept, the same command resumes.\n")
+        raise typer.Exit(130) from None
 
 
 def main() -> None:

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
-
-import jinja2
-from markupsafe import Markup
 
 from sparsefire.data import figures
 from sparsefire.report import cascade_chart, cascade_text, svg
 from sparsefire.report.cascade_text import Outcome
-
-_TEMPLATES = Path(__file__).parent / "templates"
+from sparsefire.report.rendering import render, settings_rows, versions_row
 
 
 def build_page(outcome: Outcome, asked: Mapping[str, Any], command: str = "") -> str:
@@ -31,11 +24,6 @@ def build_page(outcome: Outcome, asked: Mapping[str, Any], command: str = "") ->
     >>> build_page(Outcome("a.csv", "independent cascade", 4, 6, "abcd", [0], law), {}).count("<h1")
     1
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters["clean"] = svg.clean
     law = outcome.law
     quantiles = [
         {"share": figures.short_percent(q), "size": figures.count(k), "limits": _limits(low, high)}
@@ -43,7 +31,6 @@ def build_page(outcome: Outcome, asked: Mapping[str, Any], command: str = "") ->
     ]
     wiring = f"{figures.count(outcome.units)} units, {figures.count(outcome.arcs)} arcs"
     context = {
-        "css": Markup((_TEMPLATES / "page.css").read_text(encoding="utf-8")),  # our own file
         "title": svg.shorten(outcome.data, 80),
         "chips": _chips(outcome),
         "headline": cascade_text.headline(outcome),
@@ -67,7 +54,7 @@ def build_page(outcome: Outcome, asked: Mapping[str, Any], command: str = "") ->
         "command": command,
         "repeat": _repeat(outcome, asked),
     }
-    return environment.get_template("cascade.html.jinja").render(context)
+    return render("cascade.html.jinja", context)
 
 
 def limits(outcome: Outcome) -> list[str]:
@@ -134,24 +121,8 @@ def _often(outcome: Outcome) -> dict[str, Any] | None:
 
 
 def _repeat(outcome: Outcome, asked: Mapping[str, Any]) -> list[tuple[str, str]]:
-    rows = [(name, _told(value)) for name, value in asked.items() if value is not None and name != "format"]
-    rows.append(("found by", cascade_text.method_text(outcome.law)))
-    rows.append(("versions", ", ".join(f"{name} {number}" for name, number in versions().items())))
-    rows.append(("numbers", "all of them in law.json and sizes.parquet"))
-    return rows
-
-
-def _told(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list):
-        return ", ".join(map(str, value[:20])) + (f" and {len(value) - 20:,} more" if len(value) > 20 else "")
-    return figures.short_hash(value) if isinstance(value, str) and len(value) == 64 else str(value)
-
-
-def versions() -> dict[str, str]:
-    """Return with what a result was made."""
-    return {"python": platform.python_version(), **{name: version(name) for name in ("sparsefire", "numpy", "numba")}}
+    rows = [*settings_rows(asked), ("found by", cascade_text.method_text(outcome.law)), versions_row()]
+    return [*rows, ("numbers", "all of them in law.json and sizes.parquet")]
 
 
 def _limits(low: int | None, high: int | None) -> str:

@@ -22,6 +22,7 @@ class Progress:
         stream: where to write, standard error by default.
         colour: colour the bar; by default only on a terminal without ``NO_COLOR``.
         clock: seconds, monotone; for tests.
+        title: the word in front of the bar.
 
     What is told never runs backwards: fewer runs done than before are ignored, and a plan that shrinks because a walk
     stopped early only moves the bar forward.
@@ -36,11 +37,17 @@ class Progress:
     """
 
     def __init__(
-        self, stream: TextIO | None = None, *, colour: bool | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        stream: TextIO | None = None,
+        *,
+        colour: bool | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        title: str = "Train",
     ) -> None:
         self.stream = sys.stderr if stream is None else stream
         self.live = bool(getattr(self.stream, "isatty", lambda: False)())
         self.colour = use_colour(self.stream) if colour is None else colour
+        self.title = title
         self._clock = clock
         self._drawn = False
         self._last = -1.0
@@ -82,25 +89,26 @@ class Progress:
     def _tell(self, done: int, total: int, seconds_left: float | None, now: str) -> None:
         parts = [f"{figures.count(done)} of {figures.count(total)}", _left(done, total, seconds_left), f"now {now}"]
         told = "   ".join(part for part in parts if part not in ("", "now "))
-        self._write(fit(f"Train  {int(100 * self._share + 1e-9):>3}%  {told}", 80) + "\n")
+        self._write(fit(f"{self.title}  {int(100 * self._share + 1e-9):>3}%  {told}", 80) + "\n")
 
     def _draw(self, done: int, total: int, seconds_left: float | None, now: str, smallest: str) -> None:
         at = self._clock()
         if self._drawn and at - self._last < _PAUSE and done < total:
             return
         columns = min(shutil.get_terminal_size((80, 24)).columns - 1, 80)
-        bar = max(min(_BAR, columns - 43), 5)
+        lead = len(self.title) + 2
+        bar = max(min(_BAR, columns - 36 - lead), 5)
         full = int(bar * self._share)
         text = f"  {figures.count(done)} of {figures.count(total)}   {_left(done, total, seconds_left)}".rstrip()
-        text = fit(text, max(columns - 7 - bar, 1))
+        text = fit(text, max(columns - lead - bar, 1))
         heavy, light = "━" * full, "╌" * (bar - full)
         first = (
-            f"\x1b[1mTrain\x1b[0m  \x1b[36m{heavy}\x1b[0m{light}{text}"
+            f"\x1b[1m{self.title}\x1b[0m  \x1b[36m{heavy}\x1b[0m{light}{text}"
             if self.colour
-            else f"Train  {heavy}{light}{text}"
+            else f"{self.title}  {heavy}{light}{text}"
         )
         parts = [f"now {now}" if now else "", f"smallest passed: {smallest}" if smallest else ""]
-        second = fit("       " + " · ".join(part for part in parts if part), columns)
+        second = fit(" " * lead + " · ".join(part for part in parts if part), columns)
         back = "\r\x1b[1A" if self._drawn else ""
         self._write(f"{back}\x1b[2K{first}\n\x1b[2K{second}")
         self._drawn, self._last = True, at
