@@ -380,3 +380,44 @@ def test_whole_matrix_and_groups_agree(d, seed):
         one = exact_risk("forward-gradient", covariance=values, of=of, **given)
         other = exact_risk("forward-gradient", covariance=np.diag(values) + hair, of=of, **given)
         np.testing.assert_allclose(one, other, rtol=1e-10)
+
+
+@pytest.mark.parametrize("baseline", ["previous", "mean"])
+@pytest.mark.parametrize(
+    ("rule", "options"),
+    [
+        ("one-query", {}),
+        ("one-query", {"directions": 3}),
+        ("one-query", {"repeats": 3}),
+        ("hebbian", {"directions": 3, "radius": 0.8}),
+        ("hebbian", {"radius": 0.8}),
+    ],
+)
+def test_the_first_loss_is_its_own_baseline(rule, options, baseline):
+    """The distance of the mean of many runs from the formula, by the rule written out."""
+    rng, runs, alpha, sigma, memory = np.random.default_rng(5), 100_000, 0.06, 0.3, 0.4
+    start, directions, repeats = np.array([0.6, -0.4]), options.get("directions", 1), options.get("repeats", 1)
+    c = options.get("radius", 0.5)
+    delta, kept, first = np.tile(start, (runs, 1)), None, None
+    for _ in range(2):
+        x, noise = rng.standard_normal((runs, 2)), sigma * rng.standard_normal(runs)
+        for _ in range(repeats):
+            moves = np.zeros((runs, 2))
+            for _ in range(directions):
+                u = rng.uniform(-c, c, (runs, 2)) if rule == "hebbian" else c * rng.standard_normal((runs, 2))
+                loss = 0.5 * (noise - ((delta + u) * x).sum(axis=1)) ** 2
+                kept = loss if kept is None else kept
+                move = 2 * np.sinh(u) if rule == "hebbian" else u / c**2
+                moves += (loss - kept)[:, None] * move / directions
+                kept = loss if baseline == "previous" else kept + memory * (loss - kept)
+            delta = delta - alpha * moves
+        first = delta if first is None else first
+    given = dict(dimension=2, start=start, noise=sigma, steps=2, step_size=alpha, baseline=baseline, memory=memory)
+    expected = expected_error(rule, at=[1, 2], **given, **{"radius": 0.5, **options})
+    if directions * repeats == 1:
+        np.testing.assert_array_equal(expected[0], start)
+    for found, mean in zip((first, delta), expected, strict=True):
+        error = found.std(axis=0) / np.sqrt(runs) + 1e-12
+        assert np.all(np.abs(found.mean(axis=0) - mean) < 4 * error)
+    plain = expected_error(rule, at=[1, 2], **{**given, "baseline": "none"}, **{"radius": 0.5, **options})
+    assert np.all(np.abs(expected[0] - start) < 0.7 * np.abs(plain[0] - start))

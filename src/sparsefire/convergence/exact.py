@@ -182,7 +182,8 @@ def expected_error(
     """Return E δ_k = Π (I − α_i κ Q) δ₀, exact for every rule: ``one-query`` and ``hebbian`` too.
 
     κ = 1 but for ``hebbian``, where κ = 2 cosh A − 2 sinh(A)/A for shifts of spike times in [−A, A] (arXiv 2301.11777).
-    Only the masked coordinates move.
+    Only the masked coordinates move. A baseline starts as the first loss that is read, which therefore moves nothing:
+    of l directions in the first step the share (l − 1)/l counts, of l repeats l − 1.
 
     Args:
         rule: a name of :data:`~sparsefire.convergence.update.RULES`, or an ``Update`` without ``reward``.
@@ -293,9 +294,19 @@ def _modes(problem: LinearRegression, update: Update, alphas: np.ndarray) -> _Mo
     if basis is not None:
         away = basis.T @ away
     alphas = alphas * gradient_scale(update)
-    if update.repeats > 1:
-        alphas = mean_steps(problem, s, update.repeats, alphas)
-    return _Modes(values, basis, limit, away, alphas)
+    return _Modes(values, basis, limit, away, _mean_steps(problem, update, s, alphas))
+
+
+def _mean_steps(problem: LinearRegression, update: Update, moving: int, alphas: np.ndarray) -> np.ndarray:
+    """Return step sizes [K] with which the mean path is that of gradient descent on the population."""
+    found = mean_steps(problem, moving, update.repeats, alphas) if update.repeats > 1 else alphas.copy()
+    if update.baseline == "none":
+        return found
+    if update.repeats > 1:  # the first of all losses is its own baseline
+        found[0] = mean_steps(problem, moving, update.repeats - 1, alphas[:1])[0]
+    else:
+        found[0] *= (update.directions - 1) / update.directions
+    return found
 
 
 def _bias(dynamics: Dynamics, alphas: np.ndarray, of: str) -> np.ndarray:
