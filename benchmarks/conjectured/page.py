@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from conjectured import linear, networks
 from conjectured.cases import LINEAR_REPLICATES, LINEAR_ROWS, NETWORK_REPLICATES, NETWORK_ROWS, Record
-from conjectured.reading import HEAD, HOW, READING
+from conjectured.reading import FEW, HEAD, HOW, LASSO, READING
 from figures import Interval, difference, mean
 
 LINEAR = ("linear, dense truth", "linear, sparse truth")
@@ -92,24 +92,21 @@ def markdown(found: Sequence[Record]) -> str:
         head = "| problem | " + " | ".join(f"n = {n}" for n in rows(group[0])) + " |"
         lines = [_risks(held, problem) for problem in group]
         parts += ["\n".join([head, "|---" * (len(rows(group[0])) + 1) + "|", *lines, ""])]
-    parts += ["## Losses read until level\n", LEVEL, *_levels(held), ""]
+    parts += ["## Product weights beside the lasso\n", LASSO, *_to_lasso(held), ""]
+    parts += ["## A given number of losses: risk over that of the tuned gradient\n", FEW, *_at_budgets(held), ""]
     parts.append("![Risk against losses read](images/conjecture-losses.svg)\n")
     how = HOW.format(linear=len(LINEAR_REPLICATES), networks=len(NETWORK_REPLICATES))
     return "\n".join([*parts, how])
 
 
-LEVEL = (
-    "Losses after which the mean risk is within a tenth of what it is in the end, and of what the tuned gradient has; "
-    "held rows choose among all that has been seen by then.\n"
-)
+BUDGETS = (1000, 10_000, 100_000)
 
 
 def _ratios(held: dict[tuple[str, str, int], Cell], problem: str, arm: str) -> str:
     shown = []
     for n in rows(problem):
-        ratio = against(held.get((problem, arm, n), {}), held.get((problem, GRADIENT, n), {}))
-        text = "–" if ratio is None else f"{ratio[0]:.2f} [{ratio[1]:.2f}, {ratio[2]:.2f}]"
-        shown.append(f"**{text}**" if verdict(ratio) == "better" else text)
+        ours, theirs = (held.get((problem, one, n), {}) for one in (arm, GRADIENT))
+        shown.append(_told(against(ours, theirs)))
     return f"| {arm} | " + " | ".join(shown) + " |"
 
 
@@ -118,7 +115,7 @@ def _risks(held: dict[tuple[str, str, int], Cell], problem: str) -> str:
     for n in rows(problem):
         cell = held.get((problem, GRADIENT, n), {})
         values = [record["risk"] for record in cell.values()]
-        shown.append("–" if len(values) < 2 else "{:.3f} [{:.3f}, {:.3f}]".format(*mean(values)))
+        shown.append("–" if len(values) < 2 else "{:.3f} [{:.3f}, {:.3f}]".format(*np.exp(mean(np.log(values)))))
     return f"| {problem} | " + " | ".join(shown) + " |"
 
 
@@ -130,24 +127,45 @@ def curve(cell: Cell) -> tuple[np.ndarray, np.ndarray] | None:
     return curves[0][:, 0], np.mean([one[:, 1] for one in curves], 0)
 
 
-def _levels(held: dict[tuple[str, str, int], Cell]) -> list[str]:
-    lines = ["| problem | rule | n | losses to its own end | losses to the gradient |", "|---|---|---|---|---|"]
+def _to_lasso(held: dict[tuple[str, str, int], Cell]) -> list[str]:
+    lines = ["| problem | " + " | ".join(f"n = {n}" for n in LINEAR_ROWS) + " |", "|---" * (len(LINEAR_ROWS) + 1) + "|"]
+    for problem in LINEAR:
+        shown = []
+        for n in LINEAR_ROWS:
+            ours, theirs = (held.get((problem, arm, n), {}) for arm in (linear.PRODUCTS, linear.LASSO))
+            shown.append(_told(against(ours, theirs)))
+        lines.append(f"| {problem} | " + " | ".join(shown) + " |")
+    return lines
+
+
+def after(cell: Cell, budget: int) -> Cell:
+    """Return the records with the risk that was had after so many losses, where any look was taken by then."""
+    found = {}
+    for replicate, record in cell.items():
+        seen = [risk for losses, risk in record.get("curve") or () if losses <= budget]
+        if seen:
+            found[replicate] = {"risk": seen[-1]}
+    return found
+
+
+def _at_budgets(held: dict[tuple[str, str, int], Cell]) -> list[str]:
+    heads = [*(f"{budget:,} losses" for budget in BUDGETS), "all"]
+    lines = ["| problem | rule | " + " | ".join(heads) + " |", "|---" * (len(heads) + 2) + "|"]
     for problem in PROBLEMS:
         n = AT[problem]
         base = held.get((problem, GRADIENT, n), {})
         for arm in arms(problem)[1:]:
-            found = curve(held.get((problem, arm, n), {}))
-            if found is None or not base:
+            cell = held.get((problem, arm, n), {})
+            if curve(cell) is None:
                 continue
-            at, risks = found
-            goal = np.mean([record["risk"] for record in base.values()])
-            lines.append(f"| {problem} | {arm} | {n} | {_first(at, risks, risks[-1])} | {_first(at, risks, goal)} |")
+            shown = [_told(against(after(cell, budget), base)) for budget in BUDGETS]
+            lines.append(f"| {problem}, n = {n} | {arm} | " + " | ".join([*shown, _told(against(cell, base))]) + " |")
     return lines
 
 
-def _first(at: np.ndarray, risks: np.ndarray, goal: float) -> str:
-    there = np.flatnonzero(risks <= 1.1 * goal)
-    return f"{int(at[there[0]]):,}" if len(there) else "not reached"
+def _told(ratio: Interval | None) -> str:
+    text = "–" if ratio is None else f"{ratio[0]:.2f} [{ratio[1]:.2f}, {ratio[2]:.2f}]"
+    return f"**{text}**" if verdict(ratio) == "better" else text
 
 
 def draw(found: Sequence[Record], docs: Path) -> None:

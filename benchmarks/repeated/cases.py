@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 from repeated.two_layer import Problem, path
+
+from sparsefire.convergence import exact_risk
 
 Record = dict[str, Any]
 PROBLEMS = (
@@ -62,10 +66,35 @@ def run(piece: Piece) -> list[Record]:
         {
             "problem": piece.problem.name, "parameters": piece.problem.parameters, "repeats": piece.repeats,
             "samples": piece.samples, "factor": factor, "offset": offset, "tuned": tried[factor, offset],
-            "edge": factor in (FACTORS[0], FACTORS[-1]) or offset == OFFSETS[0],
             "k": record.tolist(), "risks": [[float(f"{value:.6g}") for value in found] for found in paths],
         }
     ]  # fmt: skip
+
+
+def edge(record: Record) -> bool:
+    """Return whether the schedule that was chosen lies at the edge of the grid."""
+    return record["factor"] in (FACTORS[0], FACTORS[-1]) or record["offset"] in (OFFSETS[0], OFFSETS[-1])
+
+
+@cache
+def control(samples: int) -> dict[int, float]:
+    """Return the exact ratios of the linear problem with normal directions, every schedule the best of the grid."""
+    problem, found = PROBLEMS[0], {}
+    for repeats in REPEATS:
+        rule = "forward-gradient" if repeats else "sgd"
+        risks = []
+        for factor in FACTORS:
+            for offset in OFFSETS:
+                steps = schedule(Piece(problem, repeats, samples), factor, offset) / max(repeats, 1)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # some schedules of the grid begin beyond the stability limit
+                    path = exact_risk(
+                        rule, dimension=problem.inputs, noise=problem.noise, repeats=max(repeats, 1), steps=samples,
+                        step_size=steps,
+                    )  # fmt: skip
+                risks.append(path[-1])
+        found[repeats] = min(risks)
+    return {repeats: risk / found[0] for repeats, risk in found.items() if repeats}
 
 
 def all_pieces() -> list[Piece]:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from repeated.cases import PROBLEMS, RUNS, SAMPLES, TUNING, Record
-from repeated.reading import HEAD, HOW, READING
+from repeated.cases import PROBLEMS, RUNS, SAMPLES, TUNING, Record, control, edge
+from repeated.reading import CONTROL, HEAD, HOW, READING, SETTLED
 from scipy.optimize import minimize_scalar
 
+from sparsefire.convergence import fit_rate
 from sparsefire.randomness import stream
 
 RESAMPLES = 2000
@@ -76,29 +77,52 @@ def markdown(found: Sequence[Record]) -> str:
     """Return the page."""
     by = of(found)
     parameters = {record["problem"]: record["parameters"] for record in found}
-    lines, ends = [], []
-    for name, risks in by.items():
-        if 0 not in risks or len(risks) < 3:
-            continue
-        ratio, again, p = ratios(risks), resampled(risks), parameters[name]
-        low, high = interval([dimension(one) for one in again])
-        near = min(ratio, key=lambda repeats: abs(np.log(repeats / p)))
-        cells = [name, str(p), f"{dimension(ratio):.1f} [{low:.1f}, {high:.1f}]"]
-        cells += [f"{low / p:.2f} to {high / p:.2f}"]
-        for repeats in (1, near, max(ratio)):
-            a, b = interval([one[repeats] for one in again])
-            where = f" at {repeats}" if repeats == near else ""
-            cells.append(f"{ratio[repeats]:.2f} [{a:.2f}, {b:.2f}]{where}")
-        lines.append("| " + " | ".join(cells) + " |")
-        ends.append(f"| {name} | " + " | ".join(_risk(risks.get(r)) for r in SHOWN) + " |")
     head = "| problem | p | D [95%] | D / p | ratio at 1 repeat | ratio at about p | ratio at 100 |"
-    table = [head, "|---|---|---|---|---|---|---|", *lines, ""]
-    after = ["| problem | " + " | ".join("gradient" if r == 0 else str(r) for r in SHOWN) + " |"]
-    after += ["|---" * (len(SHOWN) + 1) + "|", *ends, ""]
-    picture = "![Risk over that of the gradient against repeats per parameter](images/repeats.svg)\n"
-    how = HOW.format(samples=f"{SAMPLES:,}", tuning=TUNING, runs=RUNS)
-    parts = [HEAD, picture, READING, "## The law fitted\n", *table]
-    return "\n".join([*parts, "## Mean risk ×10³ after the last sample, by repeats\n", *after, how])
+    laws, ends, slopes = [head, "|---" * 7 + "|"], [], []
+    for name, risks in by.items():
+        if 0 in risks and len(risks) > 2:
+            laws.append(_law(name, parameters[name], risks))
+            cells = [_risk(risks.get(r)) + _mark(found, name, r) for r in SHOWN]
+            ends.append(f"| {name} | " + " | ".join(cells) + " |")
+            slopes.append(f"| {name} | " + " | ".join(_slope(found, name, r) for r in SHOWN) + " |")
+    heads = ["| problem | " + " | ".join("gradient" if r == 0 else str(r) for r in SHOWN) + " |"]
+    heads += ["|---" * (len(SHOWN) + 1) + "|"]
+    parts = [HEAD, "![Risk over that of the gradient against repeats per parameter](images/repeats.svg)\n", READING]
+    parts += ["## The law fitted\n", *laws, ""]
+    if any(record["samples"] == SAMPLES for record in found):
+        exact = control(SAMPLES)
+        shown = ", ".join(f"{exact[repeats]:.2f} at {repeats}" for repeats in (1, 20, 100))
+        parts.append(CONTROL.format(dimension=dimension(exact), ratios=shown))
+    parts += ["## Mean risk ×10³ after the last sample, by repeats\n", *heads, *ends, "", EDGE]
+    parts += ["## Exponents over the last 0.75 decades, by repeats\n", SETTLED, *heads, *slopes, ""]
+    return "\n".join([*parts, HOW.format(samples=f"{SAMPLES:,}", tuning=TUNING, runs=RUNS)])
+
+
+EDGE = "† the schedule lies at the edge of the grid it was chosen from.\n"
+
+
+def _law(name: str, p: int, risks: Risks) -> str:
+    ratio, again = ratios(risks), resampled(risks)
+    low, high = interval([dimension(one) for one in again])
+    near = min(ratio, key=lambda repeats: abs(np.log(repeats / p)))
+    cells = [name, str(p), f"{dimension(ratio):.1f} [{low:.1f}, {high:.1f}]", f"{low / p:.2f} to {high / p:.2f}"]
+    for repeats in (1, near, max(ratio)):
+        a, b = interval([one[repeats] for one in again])
+        cells.append(f"{ratio[repeats]:.2f} [{a:.2f}, {b:.2f}]" + (f" at {repeats}" if repeats == near else ""))
+    return "| " + " | ".join(cells) + " |"
+
+
+def _mark(found: Sequence[Record], name: str, repeats: int) -> str:
+    return " †" if any(edge(r) for r in found if r["problem"] == name and r["repeats"] == repeats) else ""
+
+
+def _slope(found: Sequence[Record], name: str, repeats: int) -> str:
+    for record in found:
+        if record["problem"] == name and record["repeats"] == repeats:
+            fit = fit_rate(record["k"], np.array(record["risks"]), window=(record["k"][-4], record["k"][-1]))
+            low, high = fit.interval()
+            return f"{fit.exponent:.2f} [{low:.2f}, {high:.2f}]"
+    return "–"
 
 
 SHOWN = (0, 1, 5, 20, 100)

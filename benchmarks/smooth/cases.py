@@ -22,8 +22,8 @@ ROWS = (128, 256, 512, 1024, 2048, 4096)
 REPLICATES = tuple(range(4))
 ASKED = 8192
 SMOOTHER = "piecewise polynomials"
-SMOOTH_ROWS = (1000, 2000, 4000, 8000, 16_000, 32_000, 64_000)
-"""Sample sizes of the reference: it costs little, and its exponent shows over a longer range."""
+SMOOTH_ROWS = (256, 512, 1024, 2048, 4096, 1000, 2000, 4000, 8000, 16_000, 32_000, 64_000)
+"""Sample sizes of the reference: those of the networks, and a longer range over which its own exponent shows."""
 SMOOTH_REPLICATES = tuple(range(10))
 FRESH = 5000
 """First number of a function."""

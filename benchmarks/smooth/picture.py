@@ -24,11 +24,13 @@ def drawn(curves: Curves, exponents: Mapping[str, float]) -> Markup:
         lines = {}
         for rule in LOOKS:
             have = curves.get((function, rule), {})
-            points = [(float(n), *mean(have[n])) for n in ROWS if len(have.get(n, [])) > 1]
+            points = [(float(n), *np.exp(mean(np.log(have[n])))) for n in ROWS if len(have.get(n, [])) > 1]
             if points:
                 lines[rule] = points
         if any(rule in lines for rule in HOW):
             start, exponent = max(line[0][1] for line in lines.values()), exponents[function]
             ideal = [(n, start * (n / ROWS[0]) ** -exponent) for n in np.geomspace(ROWS[0], ROWS[-1], 40)]
             panels.append(Panel(function, lines, ROWS[::2], ideal, f"n^−{exponent:.2f}"))
-    return sheet(panels, "squared risk against rows n; dashed: the best possible slope", LOOKS, lambda n: f"{n:,.0f}")
+    return sheet(
+        panels, "squared risk against rows n; dashed: the best possible slope at large n", LOOKS, lambda n: f"{n:,.0f}"
+    )
