@@ -60,7 +60,7 @@ def exact_risk(
     """
     dynamics, alphas = _read(rule, problem, steps, step_size, given)
     warn_unstable(dynamics.problem, dynamics.update, alphas)
-    return _risk(dynamics, alphas, of)
+    return risks(dynamics, alphas, of)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,10 +113,10 @@ def decompose(
     """
     dynamics, alphas = _read(rule, problem, steps, step_size, given)
     warn_unstable(dynamics.problem, dynamics.update, alphas)
-    risk, bias = _risk(dynamics, alphas, of), _bias(dynamics, alphas, of)
+    risk, bias = risks(dynamics, alphas, of), _bias(dynamics, alphas, of)
     silent = Dynamics(replace(dynamics.problem, noise=0.0), dynamics.update)
     learnt = Dynamics(replace(dynamics.problem, start=0.0), dynamics.update)
-    return Decomposition(bias, risk - bias, _risk(silent, alphas, of), _risk(learnt, alphas, of))
+    return Decomposition(bias, risk - bias, risks(silent, alphas, of), risks(learnt, alphas, of))
 
 
 def exact_covariance(
@@ -235,7 +235,12 @@ def _read(
     return Dynamics(problem, update), step_sizes(step_size, steps)
 
 
-def _risk(dynamics: Dynamics, alphas: np.ndarray, of: str) -> np.ndarray:
+def risks(dynamics: Dynamics, alphas: np.ndarray, of: str) -> np.ndarray:
+    """Return what :func:`exact_risk` does [K + 1], for a problem and a rule that have been read, without a warning.
+
+    >>> risks(Dynamics(LinearRegression(2), Update("sgd")), np.array([1.0]), "parameters")[1].item()  # beyond the limit
+    5.0
+    """
     one_of(of, "risk", RISKS)
     if dynamics.update.repeats > 1:
         return _repeated(dynamics, alphas, of)

@@ -29,8 +29,9 @@ class LinearRegression:
         noise: standard deviation σ ≥ 0 of ε.
         noise_law: ``"normal"``, ``"laplace"`` or ``"two-point"`` (±σ).
         design: law of the coordinates of z, unit variance: ``"normal"``, ``"rademacher"`` (±1), ``"student"`` (five
-            degrees of freedom), ``"sparse"`` (normal with chance ``filled``, else 0) or ``"sphere"`` (z uniform on the
-            sphere of radius √d).
+            degrees of freedom: the risk over runs then has no variance, so that intervals of a simulated mean do not
+            hold; medians, quantiles and exact risks do), ``"sparse"`` (normal with chance ``filled``, else 0) or
+            ``"sphere"`` (z uniform on the sphere of radius √d).
         filled: chance that a coordinate of a sparse design is not 0, in (0, 1].
         start: ‖δ₀‖², a number ≥ 0 that all active coordinates share evenly, or δ₀ itself [d] or [d, m].
 

@@ -15,7 +15,7 @@ from sparsefire.convergence._blocks import run_blocks
 from sparsefire.convergence._dynamics import Dynamics
 from sparsefire.convergence._streams import CODES, LANES, room
 from sparsefire.convergence.estimate import RiskEstimate
-from sparsefire.convergence.exact import exact_risk
+from sparsefire.convergence.exact import risks
 from sparsefire.convergence.problem import LinearRegression, count, one_of
 from sparsefire.convergence.schedules import StepSize, step_sizes
 from sparsefire.convergence.stability import warn_unstable
@@ -80,7 +80,9 @@ def simulate_risk(
         UserError: for what cannot be: no runs, a schedule that gives NaN, steps to record that are not made.
 
     Warns:
-        UserWarning: when steps are beyond the stability limit.
+        UserWarning: when steps are beyond the stability limit, and for ``design="student"`` without ``reward``: the
+            variance of the risk holds eighth moments of the inputs and is infinite, so that neither standard errors
+            nor intervals of the mean hold (``median()``, ``quantile()`` and the exact recursion do).
 
     >>> found = simulate_risk("forward-gradient", dimension=10, steps=300, step_size=lambda k: 1 / (k + 144), rng=0)
     >>> low, high = found.interval()
@@ -99,6 +101,18 @@ def simulate_risk(
     settings = _settings(problem, update, of)
     table = _table(update.reward)
     warn_unstable(problem, update, alphas)
+    if problem.design == "student" and update.reward is None:  # a table of rewards is bounded
+        warnings.warn(
+            "with student inputs the risk has no variance over runs (inputs have no eighth moment): standard errors and "
+            "intervals of the mean do not hold. median() and quantile() do, and so does interval(of='median'); "
+            + (
+                f"the mean risk of {update.rule} itself is infinite from the second step on."
+                if update.reads_one_loss
+                else "exact_risk has the mean without simulation."
+            ),
+            UserWarning,
+            stacklevel=2,
+        )
     key = randomness.integer(rng, "convergence", method)
     simulate = {"invariant": _along_norms, "projected": _projected, "vectors": _along_vectors}[method]
     values = np.empty((-(-runs // LANES) * LANES, len(recorded)))
@@ -313,11 +327,10 @@ def _exact(
     """Return the exact risk at some steps, or ``None`` where there is no recursion, or it is dear."""
     if update.reads_one_loss:
         return None
-    if Dynamics(problem, update).groups() is None and float(problem.dimension) ** 3 * len(alphas) > _EXACT:
+    dynamics = Dynamics(problem, update)
+    if dynamics.groups() is None and float(problem.dimension) ** 3 * len(alphas) > _EXACT:
         return None
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of steps beyond the limit, which has been said
-            return exact_risk(update, problem, steps=len(alphas), step_size=alphas, of=of)[recorded]
+        return risks(dynamics, alphas, of)[recorded]
     except UserError:
         return None
