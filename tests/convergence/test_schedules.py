@@ -25,6 +25,30 @@ def test_numbers_arrays_and_functions_agree():
     assert step_sizes(np.float32(0.5), np.int64(2)).dtype == np.float64
 
 
+def test_tables_are_schedules_until_they_end():
+    table = np.array([0.3, 0.2, 0.1])  # an array of numbers as an index is an IndexError
+    assert step_sizes(lambda k: table[k - 1], 3).tolist() == [0.3, 0.2, 0.1]
+    for schedule in (lambda k: table[k - 1], lambda k: table.tolist()[k - 1]):
+        with pytest.raises(UserError, match=r"IndexError: .*, at step 4") as error:
+            step_sizes(schedule, 5)
+        assert isinstance(error.value.__cause__, IndexError)
+
+
+def test_whatever_a_schedule_raises_is_named():
+    def broken(k):
+        raise RuntimeError("no battery")
+
+    for schedule, said in ((broken, "RuntimeError: no battery, at step 1"), (lambda k: {}[k], "KeyError: 1, at step")):
+        with pytest.raises(UserError, match=said):
+            step_sizes(schedule, 5)
+
+    def stopped(k):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        step_sizes(stopped, 5)
+
+
 def test_functions_see_the_first_step_as_one_and_once_where_they_can():
     seen = []
     step_sizes(lambda k: seen.append(np.array(k)) or 0 * k, 4)

@@ -21,7 +21,8 @@ def step_sizes(step_size: StepSize, steps: int) -> np.ndarray:
         steps: at least 1.
 
     Raises:
-        UserError: when there are no steps, or a step size is missing, negative, NaN or infinite (the first k is named).
+        UserError: when there are no steps, or a step size is missing, negative, NaN or infinite (the first k is named),
+            or the function raises an error of its own (which is named, with k).
 
     >>> step_sizes(lambda k: 1 / (k + 1), 3)
     array([0.5       , 0.33333333, 0.25      ])
@@ -66,9 +67,16 @@ def _called(step_size: Callable[[Any], Any], steps: int) -> np.ndarray:
             found = np.asarray(step_size(ks), dtype=float)
         if found.shape == (steps,):
             return found
-    except (TypeError, ValueError):
-        pass  # a function of one number
-    try:
-        return np.array([float(step_size(k)) for k in range(1, steps + 1)])
-    except (TypeError, ValueError, ArithmeticError) as error:
-        raise UserError("the schedule gives no step size.", came=str(error), expected="a function of k") from None
+    except Exception:  # noqa: BLE001, S110: whatever a function of one number raises at an array
+        pass
+    found = np.empty(steps)
+    for k in range(1, steps + 1):
+        try:
+            found[k - 1] = float(step_size(k))
+        except Exception as error:
+            raise UserError(
+                "the schedule gives no step size.",
+                came=f"{type(error).__name__}: {error}, at step {k}",
+                expected="a function of k = 1, 2, …",
+            ) from error
+    return found
