@@ -128,6 +128,23 @@ def test_limits_of_repeats(repeats, design):
         assert spectral_radius("forward-gradient", alpha, **given) < 1
 
 
+@pytest.mark.parametrize("d", [1, 1000, 300_000, 10_000_000])
+@pytest.mark.parametrize("repeats", [2, 7])
+def test_limits_of_repeats_in_many_dimensions(d, repeats):
+    limit = stability_limit("forward-gradient", dimension=d, repeats=repeats, design="sphere")
+    assert limit == pytest.approx(2 / (d * (d + 2)), rel=1e-12)
+
+
+def test_limits_of_repeats_of_noise_on_outputs_and_rare_inputs():
+    for m in (1, 3):  # inputs of length √d: a forward gradient in m dimensions, each step α d
+        limit = stability_limit("node-perturbation", dimension=50, outputs=m, repeats=4, design="rademacher")
+        assert limit == pytest.approx(2 / (50 * (m + 2)), rel=1e-12)
+    rare = dict(dimension=2, design="sparse", filled=1e-4, repeats=2)
+    limit = stability_limit("forward-gradient", **rare)
+    assert spectral_radius("forward-gradient", limit, **rare) == pytest.approx(1, abs=1e-9)
+    assert spectral_radius("forward-gradient", 0.99 * limit, **rare) < 1
+
+
 def test_many_repeats():
     """Inputs of one length keep their limit; normal ones lose it, by moments of χ² in whole numbers."""
     assert stability_limit("forward-gradient", dimension=10, design="sphere", repeats=400) == pytest.approx(1 / 60)
@@ -280,6 +297,8 @@ def test_bad_input_is_named_and_long_steps_are_warned_of():
         best_step_sizes(LinearRegression(3), Update("sgd"), 0)
     with pytest.raises(UserError, match="schedule gives no step size"):
         spectral_radius("sgd", np.nan, dimension=3)
+    with pytest.raises(UserError, match="leads nowhere"):
+        stationary_risk("sgd", 0.0, dimension=3)
     with pytest.warns(UserWarning, match=r"2 of 3 steps are beyond the stability limit 0\.4 of sgd"):
         warn_unstable(LinearRegression(3), Update("sgd"), np.array([0.5, 0.4, 0.41]))
     with warnings.catch_warnings():

@@ -18,6 +18,7 @@ from sparsefire.convergence.schedules import harmonic, step_sizes
 from sparsefire.convergence.update import Update, read
 from sparsefire.errors import UserError
 
+_FINE = 1.05  # ratio of neighbouring steps between which the first crossing is looked for
 DENSE = 40  # eigenvalues of matrices up to this size are had directly, beyond by Arnoldi iteration
 
 
@@ -89,18 +90,25 @@ def stationary_risk(
 
     Args:
         rule: a name of :data:`~sparsefire.convergence.update.RULES`, or an ``Update``.
-        alpha: step size > 0.
+        alpha: step size above 0.
         problem: or keywords that describe it.
         of: ``"parameters"``, E‖δ‖², or ``"prediction"``, E (X′δ)² summed over outputs. Parameters that move without
             inputs (``rank``) diffuse as long as there is noise: their risk is ∞.
         **given: fields of ``Update`` and ``LinearRegression``.
+
+    Raises:
+        UserError: for a step of 0, which leads nowhere: the risk stays what it is at the start.
 
     >>> round(stationary_risk("forward-gradient", 1 / 144, dimension=10), 4)
     0.8333
     """
     one_of(of, "risk", RISKS)
     dynamics, alpha = Dynamics(*read(rule, problem, given)), float(step_sizes(alpha, 1)[0])
-    if not 0 < alpha < stability_limit(dynamics.update, dynamics.problem):
+    if alpha == 0:
+        raise UserError(
+            "a step of 0 leads nowhere.", came="alpha=0", expected="a step above 0; without steps the risk is ‖δ₀‖²"
+        )
+    if alpha >= stability_limit(dynamics.update, dynamics.problem):
         return np.inf
     if dynamics.update.repeats > 1:
         return _stationary_repeats(dynamics, alpha, of)
@@ -278,19 +286,24 @@ def _largest(apply: Callable[[np.ndarray], np.ndarray], start: np.ndarray) -> fl
 
 def _first_crossing(recursion: Repeats) -> float:
     """Return the smallest step at which the factor per sample is 1 again."""
-    grid = np.geomspace(1e-6, 1e3, 400) / (recursion.seen * (recursion.along + recursion.across * recursion.seen))
     if not recursion.weights.all():
         raise UserError(
             "with so many repeats the limit hangs on inputs that are rarer than numbers can tell.",
             came=f"repeats={recursion.repeats}",
             expected="300 or fewer for normal inputs; design='sphere' has inputs of one length",
         )
-    first = next(i for i, alpha in enumerate(grid) if not recursion.factor(alpha) < 1)
 
-    def excess(alpha: float) -> float:
-        return float(np.clip(np.nan_to_num(recursion.factor(alpha), nan=np.inf) - 1, -1, 1))
+    def growth(alpha: float) -> float:  # the factor less 1, without cancellation: it is −2α for short steps
+        shrink, gain, *_ = recursion.moments(alpha)
+        return float(np.nan_to_num(gain - 2 * shrink, nan=np.inf))
 
-    return float(optimize.brentq(excess, grid[first - 1], grid[first], xtol=1e-16))
+    below = 1e-6 / (recursion.seen * (recursion.along + recursion.across * recursion.seen))
+    while growth(below) >= 0:
+        below /= 10
+    above, unit = below * _FINE, -growth(below)
+    while growth(above) < 0:
+        below, above = above, above * _FINE
+    return float(optimize.brentq(lambda alpha: min(growth(alpha) / unit, 1e9), below, above, xtol=1e-15 * below))
 
 
 def _moving_variances(problem: LinearRegression, update: Update) -> np.ndarray:
