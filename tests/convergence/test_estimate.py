@@ -157,6 +157,6 @@ def test_simulations_of_two_rules_control_each_other() -> None:
     with pytest.raises(UserError, match="same random numbers"):
         query.controlled(simulate_risk("forward-gradient", rng=4, **call))
     with pytest.raises(UserError, match="same random numbers"):
-        query.controlled(simulate_risk("sgd", rng=3, **{**call, "method": "invariant"}))
+        query.controlled(simulate_risk("one-query", rng=3, **{**call, "method": "projected"}))
     with pytest.raises(UserError, match="no slope"):
         estimate(np.ones((3, 2))).controlled(estimate(np.ones((3, 2)), np.ones(2)))

@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from sparsefire.convergence.problem import LinearRegression
+from sparsefire.convergence.simulate import simulate_risk
 from sparsefire.convergence.update import LAWS, RULES, Update, read
 from sparsefire.errors import UserError
 
@@ -56,11 +57,38 @@ def test_keywords_are_sorted_into_problem_and_update():
         ("sgd", {"directions": 2}, "no directions"),
         ("sgd", {"repeats": 2}, "no directions"),
         ("forward-gradient", {"directions": 2, "repeats": 2}, "exclude"),
+        ("hebbian", {"law": "rademacher"}, "shifts of hebbian are uniform"),
+        ("hebbian", {"law": "sphere"}, "shifts of hebbian are uniform"),
+        ("sgd", {"law": "rademacher"}, "sgd has no law"),
+        ("sgd", {"radius": 0.5}, "sgd has no radius"),
+        ("forward-gradient", {"radius": 0.5}, "forward-gradient has no radius"),
+        ("node-perturbation", {"radius": 0.5}, "node-perturbation has no radius"),
+        ("sgd", {"memory": 0.5}, "sgd has no memory"),
+        ("forward-gradient", {"memory": 0.5}, "forward-gradient has no memory"),
+        ("two-query", {"memory": 0.5}, "two-query has no memory"),
     ],
 )
 def test_bad_updates_are_named(rule, given, message):
     with pytest.raises(UserError, match=message):
         Update(rule, **given)
+
+
+def test_defaults_are_options_of_every_rule():
+    for rule in RULES:
+        found = Update(rule, law="normal", radius=None, memory=0.02, baseline="none")
+        assert (found.law, found.radius, found.memory) == ("normal", None, 0.02)
+    assert Update("hebbian", law="uniform", radius=0.5).radius == 0.5
+    assert Update("two-query", law="rademacher", radius=0.5).radius == 0.5
+
+
+def test_the_default_radius_counts_the_coordinates_that_are_perturbed():
+    call = dict(dimension=8, mask=2, noise=0.6, steps=20, step_size=0.01, runs=3, rng=0)
+    found, masked, whole = (
+        simulate_risk("one-query", radius=radius, **call).values
+        for radius in (None, 0.6 / np.sqrt(2), 0.6 / np.sqrt(8))
+    )
+    np.testing.assert_array_equal(found, masked)
+    assert not np.allclose(found, whole)
 
 
 @pytest.mark.parametrize(

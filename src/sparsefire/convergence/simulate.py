@@ -103,7 +103,7 @@ def simulate_risk(
     warn_unstable(problem, update, alphas)
     if problem.design == "student" and update.reward is None:  # a table of rewards is bounded
         warnings.warn(
-            "with student inputs the risk has no variance over runs (which takes an eighth moment): standard errors and "
+            "with student inputs the risk has no variance over runs (it takes an eighth moment): standard errors and "
             "intervals of the mean do not hold. median() and quantile() do, and so does interval(of='median'); "
             + (
                 f"the mean risk of {update.rule} itself is infinite from the second step on."

@@ -28,13 +28,15 @@ class Update:
             ``"weight-perturbation"``: the slope along a direction in all d · m weights at once, the forward gradient
             of several outputs.
         law: of the directions, unit variance: ``"normal"``, ``"rademacher"``, ``"sphere"`` (radius √d), ``"uniform"``
-            or ``"coordinates"`` (±√d along one axis).
+            or ``"coordinates"`` (±√d along one axis); d counts the coordinates that are perturbed. ``"sgd"`` has none,
+            the shifts of ``"hebbian"`` are uniform.
         directions: mean of that many directions with one sample and one step, l ≥ 1.
         repeats: that many steps with fresh directions on the same sample (arXiv 2411.17567), l ≥ 1.
         baseline: b of rules that read one loss: ``"none"`` (0), ``"previous"`` (the loss read before) or ``"mean"``
             (exponential moving average with rate ``memory``).
         memory: rate of the moving average, in (0, 1].
-        radius: c > 0; for one query ``None`` means σ/√d, at which a query tells most, 1 for ``hebbian``.
+        radius: c > 0 of rules that query; ``None`` means 1, but σ/√d for ``"one-query"``, at which a query tells most,
+            where d counts the coordinates that are perturbed (``mask``).
         mask: only the first ``mask`` coordinates are perturbed and moved.
         reward: transforms of |Y − X′(θ + cξ)| into what is read in place of L, as two arrays (grid from 0, value)
             between which it is interpolated; see :func:`sparsefire.convergence.score_reward`.
@@ -74,6 +76,13 @@ class Update:
                 came="baseline= or reward=",
                 expected="one-query, hebbian",
             )
+        for name, rules in _ONLY.items():
+            if self.rule not in rules and getattr(self, name) != _DEFAULTS[name]:
+                raise UserError(
+                    f"{self.rule} has no {name}.", came=f"{name}={getattr(self, name)!r}", expected=", ".join(rules)
+                )
+        if self.rule == "hebbian" and self.law not in (_DEFAULTS["law"], "uniform"):
+            raise UserError("the shifts of hebbian are uniform.", came=f"law={self.law!r}", expected="no law=")
         if self.rule == "sgd" and self.directions * self.repeats > 1:
             raise UserError("sgd has no directions.", came="directions= or repeats= above 1", expected="1")
         if self.directions > 1 and self.repeats > 1:
@@ -96,6 +105,14 @@ class Update:
         if self.law == "coordinates":
             return fourth.coordinates(size)
         return fourth.independent({"normal": 3.0, "rademacher": 1.0, "uniform": 1.8}[self.law])
+
+
+_ONLY = {  # options that few rules have; baseline, reward, directions and repeats have words of their own
+    "law": RULES[1:],
+    "radius": ("two-query", "one-query", "hebbian"),
+    "memory": ("one-query", "hebbian"),
+}
+_DEFAULTS = {f.name: f.default for f in fields(Update)}
 
 
 def read(
