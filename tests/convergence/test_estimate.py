@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sparsefire.convergence.estimate import RiskEstimate
+from sparsefire.convergence._resample import resample
+from sparsefire.convergence.estimate import RiskEstimate, _studentised
 from sparsefire.convergence.problem import LinearRegression
 from sparsefire.convergence.simulate import simulate_risk
 from sparsefire.convergence.update import Update
@@ -53,12 +54,51 @@ def test_the_bootstrap_covers_where_few_runs_carry_the_mean() -> None:
     assert cover["bootstrap"] > 0.92 > cover["t"]  # 0.95 is meant; skewness costs Student's interval more
 
 
+@pytest.mark.parametrize(("runs", "least"), [(2, 0.88), (3, 0.87), (4, 0.85), (5, 0.87), (8, 0.88)])
+def test_few_runs_have_intervals_that_cover(runs: int, least: float) -> None:
+    found = estimate(lognormal(runs, 1000, 6))
+    low, high = found.interval(method="bootstrap")
+    assert np.all((low >= 0) & (low < found.mean()) & (found.mean() < high))
+    assert np.mean((low < np.exp(0.5)) & (np.exp(0.5) < high)) > least
+    even = estimate(np.random.default_rng(7).chisquare(10, size=(runs, 1000)))
+    low, high = even.interval(method="bootstrap")
+    assert np.mean((low < 10) & (high > 10)) > 0.91
+
+
+def test_below_five_runs_the_bootstrap_is_students_interval_of_the_logarithm() -> None:
+    values = lognormal(4, 3, 8)
+    ratio = stats.t.ppf(0.95, 3) * stats.sem(values, axis=0) / values.mean(axis=0)
+    low, high = estimate(values).interval(0.9, method="bootstrap")
+    np.testing.assert_allclose(low, values.mean(axis=0) * np.exp(-ratio), rtol=1e-12)
+    np.testing.assert_allclose(high, values.mean(axis=0) * np.exp(ratio), rtol=1e-12)
+
+
+@pytest.mark.parametrize("runs", [5, 6, 50])
+def test_the_bootstrap_is_the_one_of_exponents(runs: int) -> None:
+    """The same draws, deviations and errors as of functionals that are one logarithm each."""
+    values = lognormal(runs, 4, 9) * [1.0, 1e-200, 1e9, 1e-3]
+    values[:-1, 3] = values[0, 3]  # one run differs: many resamples have no spread
+    fast = _studentised(values / values.mean(axis=0), 300, 5)
+    slow = resample([values], np.eye(4), "mean", 300, 5)
+    np.testing.assert_allclose(fast.errors, slow.errors, rtol=1e-12)
+    np.testing.assert_allclose(fast.degrees, slow.degrees, rtol=1e-12)
+    counted = np.isfinite(fast.deviations)
+    assert 0.1 < counted[:, 3].mean() < 0.9
+    assert counted[:, :3].mean() > 0.99
+    np.testing.assert_allclose(fast.deviations[counted], slow.deviations[counted], rtol=1e-7, atol=1e-9)
+
+
 def test_on_normal_values_both_methods_agree() -> None:
     values = np.random.default_rng(3).normal(5.0, 1.0, size=(2000, 5))
     found = estimate(values)
     for one, other in zip(found.interval(), found.interval(method="bootstrap"), strict=True):
         np.testing.assert_allclose(one, other, atol=0.15 * found.standard_error().max() * 2)
     np.testing.assert_array_equal(found.interval(method="bootstrap"), found.interval(method="bootstrap"))
+
+
+def test_risks_of_nothing_have_an_interval_of_no_length() -> None:
+    low, high = estimate(np.zeros((12, 2))).interval(method="bootstrap")
+    assert (low.tolist(), high.tolist()) == ([0.0, 0.0], [0.0, 0.0])
 
 
 def test_equal_runs_have_an_interval_of_no_length() -> None:
@@ -86,9 +126,29 @@ def test_diverged_runs() -> None:
     assert np.all(other.reduction[1:] == 1)
 
 
+@pytest.mark.parametrize("q", [0.0, 0.25, 0.5, 0.6, 0.75, 0.8, 1.0])
+def test_quantiles_beside_diverged_runs(q: float) -> None:
+    values = np.array([[1.0], [2.0], [3.0], [np.inf], [np.inf]])
+    place = 4 * q
+    expected = 1 + place if place <= 2 else np.inf
+    assert estimate(values).quantile(q)[0] == pytest.approx(expected)
+
+
+def test_medians_of_an_odd_number_of_runs_of_which_less_than_half_diverged() -> None:
+    found = estimate(np.array([[1.0], [2.0], [np.inf]]))
+    assert found.median()[0] == 2.0
+    for diverged, bounded in ((40, True), (41, False)):  # the 61st of 101 is the upper end
+        many = estimate(np.concatenate([lognormal(101 - diverged, 1, 10), np.full((diverged, 1), np.inf)]))
+        low, high = many.interval(of="median")
+        assert low[0] < many.median()[0] < high[0]
+        assert np.isfinite(high[0]) == bounded
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"level": "a"}, "level"),
+        ({"level": None}, "level"),
         ({"level": 1.0}, "level"),
         ({"level": 95}, "level"),
         ({"method": "z"}, "method"),
@@ -109,6 +169,11 @@ def test_too_few_runs() -> None:
     assert np.all(np.isinf(estimate(np.ones((1, 2))).standard_error()))
     with pytest.raises(UserError, match="quantile"):
         estimate(np.ones((5, 2))).quantile(2.0)
+    for q in ("a", None, [0.5, 0.6], np.nan):
+        with pytest.raises(UserError, match="quantile"):
+            estimate(np.ones((5, 2))).quantile(q)
+    with pytest.raises(UserError, match="level"):
+        estimate(np.ones((5, 2))).controlled(estimate(np.ones((5, 2)), np.ones(2))).interval("a")
 
 
 # --- the control variate ----------------------------------------------------------------------------------------------
@@ -157,6 +222,6 @@ def test_simulations_of_two_rules_control_each_other() -> None:
     with pytest.raises(UserError, match="same random numbers"):
         query.controlled(simulate_risk("forward-gradient", rng=4, **call))
     with pytest.raises(UserError, match="same random numbers"):
-        query.controlled(simulate_risk("one-query", rng=3, **{**call, "method": "projected"}))
+        query.controlled(simulate_risk("forward-gradient", rng=3, **{**call, "method": "projected"}))
     with pytest.raises(UserError, match="no slope"):
         estimate(np.ones((3, 2))).controlled(estimate(np.ones((3, 2)), np.ones(2)))

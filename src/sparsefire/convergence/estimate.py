@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import stats
 
-from sparsefire import randomness
+from sparsefire.convergence._inputs import number
+from sparsefire.convergence._resample import Resampled, resample
 from sparsefire.convergence.problem import LinearRegression, one_of
 from sparsefire.convergence.update import Update
 from sparsefire.errors import UserError
@@ -49,7 +50,7 @@ class RiskEstimate:
         return len(self.values)
 
     def mean(self) -> np.ndarray:
-        """Return the mean risk [p]."""
+        """Return the mean risk [p], ∞ where a run has diverged."""
         return self.values.mean(axis=0)
 
     def median(self) -> np.ndarray:
@@ -57,12 +58,13 @@ class RiskEstimate:
         return self.quantile(0.5)
 
     def quantile(self, q: float) -> np.ndarray:
-        """Return a quantile of the risks [p], q in [0, 1], interpolated between runs."""
-        if not 0 <= q <= 1:
+        """Return a quantile of the risks [p], q in [0, 1], interpolated between runs: ∞ beside one that diverged."""
+        if not number(q) or not 0 <= q <= 1:
             raise UserError("there is no such quantile.", came=repr(q), expected="a number from 0 to 1")
         with np.errstate(invalid="ignore"):
             found = np.quantile(self.values, q, axis=0)
-        return np.where(np.isnan(found), np.inf, found)  # between two infinite ones
+        above = int(np.ceil((self.runs - 1) * q))  # where an infinite run comes next NumPy is at a loss
+        return np.where(np.isnan(found), np.sort(self.values, axis=0)[above], found)
 
     def standard_error(self) -> np.ndarray:
         """Return the standard error of the mean [p], ∞ where a run has diverged."""
@@ -73,15 +75,19 @@ class RiskEstimate:
 
         Args:
             level: confidence in (0, 1), at each step on its own.
-            method: for the mean: ``"t"``, Student's, or ``"bootstrap"``, which resamples whole runs and is studentised
-                (Hall 1988, doi:10.1214/aos/1176350933), better where few runs carry the mean; both presume that the
-                risk has a variance.
+            method: for the mean: ``"t"``, Student's, or ``"bootstrap"``, which resamples whole runs and studentises the
+                logarithm of the mean (Hall 1988, doi:10.1214/aos/1176350933), better where few runs carry the mean;
+                with fewer than 5 runs, which say too little to be resampled, it is Student's of that logarithm.
             of: ``"mean"``, or ``"median"``: order statistics, valid for any law, at least ``level``.
 
-        Where a run has diverged the interval of the mean is (−∞, ∞).
+        Both intervals of the mean presume that the risk has a variance over runs: with ``design="student"`` and no
+        ``reward`` it has none, neither covers as it says, and medians and quantiles are what can be told.
+
+        Where a run has diverged the mean is ∞ and its interval (−∞, ∞), by either method. The interval of the median
+        counts diverged runs as the largest: its ends are finite as long as the runs of that order are.
 
         Raises:
-            UserError: for fewer than two runs, or too few for a median at this level.
+            UserError: for what is no level, fewer than two runs, or too few for a median at this level.
         """
         _checked(level, self.runs)
         one_of(method, "method", ("t", "bootstrap"))
@@ -89,7 +95,7 @@ class RiskEstimate:
         if of == "median":
             return _median_interval(self.values, level)
         if method == "bootstrap":
-            return _bootstrap_t(self.values, level, self.key)
+            return _bootstrap(self.values, level, self.key)
         return _student(self.mean(), self.standard_error(), self.runs - 1, level)
 
     def controlled(self, other: RiskEstimate) -> ControlledEstimate:
@@ -163,13 +169,16 @@ class ControlledEstimate:
         return np.where(np.isnan(found), 1.0, found)
 
     def interval(self, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-        """Return the ends (low [p], high [p]) of Student's interval, runs − 2 degrees of freedom."""
+        """Return the ends (low [p], high [p]) of Student's interval, runs − 2 degrees of freedom.
+
+        (−∞, ∞) where a run of the estimate has diverged; where one of the control has, it is not used.
+        """
         _checked(level, self.estimate.runs)
         return _student(self.mean(), self.standard_error(), self.estimate.runs - 2, level)
 
 
 def _checked(level: float, runs: int) -> None:
-    if not 0 < level < 1:
+    if not number(level) or not 0 < level < 1:
         raise UserError("there is no such level.", came=repr(level), expected="a number between 0 and 1")
     if runs < 2:
         raise UserError("one run has no interval.", came=f"{runs} run", expected="at least 2 runs")
@@ -208,21 +217,32 @@ def _median_interval(values: np.ndarray, level: float) -> tuple[np.ndarray, np.n
     return ordered[place - 1], ordered[runs - place]
 
 
-def _bootstrap_t(values: np.ndarray, level: float, key: int | None) -> tuple[np.ndarray, np.ndarray]:
-    runs = len(values)
-    rng = randomness.stream(key or 0, "convergence", "bootstrap")
-    mean, error, centred = values.mean(axis=0), _standard_error(values, 1), _finite(values)
-    centred = centred - centred.mean(axis=0)
-    pivots = np.zeros((_RESAMPLES, values.shape[1]))
-    part = max(1, int(4e6 / runs))
-    for begin in range(0, _RESAMPLES, part):
-        size = min(part, _RESAMPLES - begin)
-        chosen = rng.integers(runs, size=(size, runs)) + runs * np.arange(size)[:, None]
-        weights = np.bincount(chosen.ravel(), minlength=size * runs).reshape(size, runs) / runs
-        shift = weights @ centred
-        spread = np.sqrt(np.maximum(weights @ centred**2 - shift**2, 0.0) / (runs - 1))
-        np.divide(shift, spread, out=pivots[begin : begin + size], where=spread > 0)
-    low, high = np.quantile(pivots, [0.5 - level / 2, 0.5 + level / 2], axis=0)
+def _bootstrap(values: np.ndarray, level: float, key: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Ends of the interval of the mean; the resampling of this room is of logarithms, so that no end is below 0."""
+    mean, error = values.mean(axis=0), _standard_error(values, 1)
     there = np.isfinite(error)
-    middle, error = np.where(there, mean, 0.0), np.where(there, error, 0.0)
-    return np.where(there, middle - high * error, -np.inf), np.where(there, middle - low * error, np.inf)
+    low, high = np.where(there, mean, -np.inf), np.where(there, mean, np.inf)
+    varies = there & (error > 1e-12 * np.where(there, mean, 1.0))
+    if varies.any():
+        again = _studentised(values[:, varies] / mean[varies], _RESAMPLES, key or 0)
+        with np.errstate(over="ignore"):
+            low[varies], high[varies] = mean[varies] * np.exp(again.studentised(np.zeros(varies.sum()), level))
+    return low, high
+
+
+def _studentised(values: np.ndarray, resamples: int, rng: int) -> Resampled:
+    """Return what ``resample`` finds of the logarithm of each mean, which is 1 here, from moments of all at once.
+
+    The squares are columns of their own: spreads then are sums that are drawn together with the means, some hundred
+    times faster for many columns than residuals of each.
+    """
+    runs, columns = values.shape
+    squares = (values - 1) ** 2
+    logs = resample([np.hstack([values, squares])], np.empty((0, 2 * columns)), "mean", resamples, rng).logs
+    second, logs = np.exp(logs[:, columns:]), logs[:, :columns]
+    spreads = second - np.expm1(logs) ** 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        deviations = logs * np.exp(logs) / np.sqrt(spreads / (runs - 1))
+    deviations[~(spreads > 1e-9 * second)] = np.nan  # the same run again and again
+    degrees = np.full(columns, runs - 1.0)
+    return Resampled(logs, np.sqrt(squares.sum(axis=0) / (runs * degrees)), degrees, deviations, runs)
