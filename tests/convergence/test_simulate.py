@@ -166,6 +166,7 @@ def test_risks_of_identity_inputs(rule: str, options: dict[str, Any], constant: 
     within(found, risk)
 
 
+@pytest.mark.filterwarnings("ignore:.*no variance over runs")
 @pytest.mark.parametrize("of", ["parameters", "prediction"])
 @pytest.mark.parametrize(
     ("rule", "options"),
