@@ -99,6 +99,8 @@ def test_the_default_radius_counts_the_coordinates_that_are_perturbed():
         ("sgd", LinearRegression(3), {"dimension": 3}, "problem is told twice"),
         (Update("sgd"), LinearRegression(3), {"law": "normal"}, "rule is told twice"),
         ("sgd", LinearRegression(3), {"mask": 4}, "from 1 to 3"),
+        ("sgd", 3, {}, "this is no problem"),
+        ("sgd", {"dimension": 3}, {}, "this is no problem"),
         ("forward-gradient", None, {"dimension": 3, "outputs": 2}, "weight-perturbation"),
         ("one-query", None, {"dimension": 3, "outputs": 2}, "one output"),
     ],

@@ -138,6 +138,12 @@ def read(
             came=f"{unknown[0]}=",
             expected=", ".join(sorted((ours if problem is not None else ours | theirs) - {"reward"})),
         )
+    if problem is not None and not isinstance(problem, LinearRegression):
+        raise UserError(
+            "this is no problem.",
+            came=type(problem).__name__,
+            expected="a LinearRegression, or keywords that describe it",
+        )
     described = {name: value for name, value in given.items() if name in theirs}
     chosen = {name: value for name, value in given.items() if name in ours}
     if problem is None:
