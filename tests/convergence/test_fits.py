@@ -1,5 +1,6 @@
 """Oracles: laws of known exponent, the exact recursion of forward gradient descent, coverage over many data sets."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numba
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from sparsefire.convergence.fits import fit_powers, fit_rate, local_slopes
+from sparsefire.convergence.simulate import simulate_risk
 from sparsefire.errors import UserError
 
 
@@ -79,9 +81,9 @@ def test_an_exact_curve_has_a_point_as_interval():
     assert fit.interval() == (fit.exponent, fit.exponent)
     assert fit.interval(of="constant") == (fit.constant, fit.constant)
     assert fit_rate((k, curve)).exponent == fit.exponent == fit_rate(SimpleNamespace(steps=k, values=curve)).exponent
-    assert fit.compare(curve).holds
-    assert not fit.compare(1.0).holds
-    assert fit.compare(1.0, tolerance=0.01).holds
+    assert fit.compare(curve).compatible
+    assert not fit.compare(1.0).compatible
+    assert fit.compare(1.0, tolerance=0.01).compatible
     estimate = SimpleNamespace(steps=k, values=np.ones((3, len(k))), exact=curve)
     assert fit.compare(estimate).theory == pytest.approx(fit.exponent, rel=1e-12)
 
@@ -131,9 +133,9 @@ def test_slopes_of_simulated_runs(factor):
     assert fit.slope == pytest.approx(exact.slope, abs=0.05)
     assert abs(fit.exponent - exact.exponent) < 4 * fit.standard_error
     against = fit.compare(curve, level=0.999)
-    assert against.holds
+    assert against.compatible
     assert against.theory == pytest.approx(exact.exponent, abs=1e-3)
-    assert not fit.compare(1.2).holds
+    assert not fit.compare(1.2).compatible
     found = local_slopes(steps, runs)
     low, high = found.interval(0.999)
     ends = found.steps.astype(int)
@@ -250,13 +252,73 @@ def test_intervals_over_sizes_cover(replicates):
     assert 0.95 - 4 * 0.011 < inside / 400 < 0.995
 
 
+def test_compatible_is_not_equivalent():
+    """Few runs do not speak against a wrong theory; they do not show a right one either."""
+    draws = np.random.default_rng(3)
+    few = fit_rate(STEPS, paths(draws, 8, 1.0, STEPS, spread=2.0), window=(100, 10_000))
+    many = fit_rate(STEPS, paths(draws, 4000, 1.0, STEPS, spread=0.2), window=(100, 10_000))
+    for theory in (1.0, 1.1):
+        unsure = few.compare(theory, tolerance=0.05)
+        assert unsure.compatible
+        assert not unsure.equivalent
+    sure = many.compare(1.0, tolerance=0.05)
+    assert sure.compatible
+    assert sure.equivalent
+    off = many.compare(1.1, tolerance=0.05)
+    assert not off.compatible
+    assert not off.equivalent
+    between = many.compare(1.02, tolerance=0.05)  # wrong by less than the tolerance
+    assert between.equivalent
+    assert not many.compare(1.02).compatible
+    assert not many.compare(1.02).within(0.01)
+    with pytest.raises(UserError, match="tolerance"):
+        sure.within(-1.0)
+    with pytest.raises(UserError, match="tolerance"):
+        many.compare(1.0, tolerance="wide")
+
+
+def test_equivalence_is_rarely_said_of_a_theory_that_is_off_by_the_tolerance():
+    """Two one-sided tests at 2.5 %: at the edge of the tolerance they may pass in so many of 200 data sets."""
+    draws = np.random.default_rng(5)
+    passed = sum(
+        fit_rate(STEPS, paths(draws, 100, 1.0, STEPS), window=(100, 10_000), resamples=300, rng=i)
+        .compare(1.1, tolerance=0.1)
+        .equivalent
+        for i in range(200)
+    )
+    assert passed <= 0.025 * 200 + 4 * np.sqrt(0.025 * 200)
+
+
+def test_an_estimate_as_a_theory():
+    """Its exact risk is the curve; where that is not known the runs are none, and it says so."""
+    given = {"dimension": 4, "steps": 400, "step_size": lambda k: 1 / (k + 36), "runs": 200, "rng": 0}
+    found = simulate_risk("forward-gradient", **given)
+    fit = fit_rate(found)
+    assert fit.compare(found).theory == pytest.approx(fit_rate(found.steps, found.exact, window=fit.window).exponent)
+    dear = replace(found, exact=None)
+    with pytest.raises(UserError, match="exact risk of this estimate is not known"):
+        fit.compare(dear)
+    started = replace(found, exact=np.r_[np.inf, found.exact[1:]])  # what lies before the window does not matter
+    assert fit.compare(started).theory == fit.compare(found).theory
+    with pytest.raises(UserError, match="no logarithm"):
+        fit.compare(replace(found, exact=np.zeros_like(found.exact)))
+
+
+def test_a_theory_is_not_stretched_to_steps_below_its_first():
+    k = np.arange(1, 1001)
+    fit = fit_rate(k, 1.0 / k, window=(10, 1000))
+    late = np.r_[0, np.arange(200, 1001)]
+    with pytest.raises(UserError, match="over the window"):
+        fit.compare((late, np.r_[1.0, 1.0 / late[1:]]))
+
+
 def test_wrong_input():
     k = np.arange(1, 101)
     with pytest.raises(UserError, match="do not match"):
         fit_rate(k, np.ones((3, 99)))
-    with pytest.raises(UserError, match="no risks"):
+    with pytest.raises(UserError, match="no numbers"):
         fit_rate("risks")
-    with pytest.raises(UserError, match="no risks"):
+    with pytest.raises(UserError, match="no numbers"):
         fit_rate(k, 1.0 / k).compare("theory")
     with pytest.raises(UserError, match="one run"):
         fit_rate(k, np.ones((1, 100)))
@@ -276,6 +338,9 @@ def test_wrong_input():
         fit_rate([10, 20, 100], [3.0, 2.0, 1.0], model="floor", window=(1, 100))
     with pytest.raises(UserError, match="window"):
         fit_rate(k, 1.0 / k, window=(50, 20))
+    for window in (3, "a", ("a", "b"), (1, 2, 3)):
+        with pytest.raises(UserError, match="window"):
+            fit_rate(k, 1.0 / k, window=window)
     with pytest.raises(UserError, match="log k"):
         fit_rate(k, 1.0 / k, model="log", window=(1, 100))
     with pytest.raises(UserError, match="resamples"):
@@ -286,6 +351,10 @@ def test_wrong_input():
         fit_rate(k, 1.0 / k).interval(of="slope")
     with pytest.raises(UserError, match="above 0"):
         fit_rate(k, 1.0 / k).predict(0)
+    with pytest.raises(UserError, match="no numbers"):
+        fit_rate(k, 1.0 / k).predict("late")
+    with pytest.raises(UserError, match="per_decade"):
+        local_slopes(k, 1.0 / k, per_decade="a")
     with pytest.raises(UserError, match="over the window"):
         fit_rate(k, 1.0 / k).compare(1.0 / np.arange(1, 11))
     with pytest.raises(UserError, match="spread"):

@@ -14,7 +14,7 @@ from sparsefire.convergence.online import (
     random_scaling,
     random_scaling_quantile,
 )
-from sparsefire.errors import UserError
+from sparsefire.errors import Diverged, UserError
 
 KEPT, STEP = 0.7, 0.02
 
@@ -170,7 +170,40 @@ def test_quantiles_of_the_limit_of_random_scaling():
         assert abs((t < random_scaling_quantile(q)).mean() - q) < 4 * np.sqrt(q * (1 - q) / 40_000)
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_run_that_diverges_says_so_in_every_way(bad):
+    theta = np.random.default_rng(0).normal(size=(100, 2))
+    theta[60, 1] = bad
+    growing, scaled = OnlineInterval(), RandomScaling()
+    for row in theta:
+        growing.update(row)
+        scaled.update(row)
+    asked = (
+        lambda: batch_means(theta),
+        lambda: random_scaling(theta),
+        *(getattr(one, what) for one in (growing, scaled) for what in ("interval", "mean")),
+        growing.batch_means,
+        growing.covariance,
+        scaled.scale,
+    )
+    with np.errstate(invalid="ignore"):
+        for one in asked:
+            with pytest.raises(Diverged, match="diverged"):
+                one()
+    late = OnlineInterval()
+    for row in np.r_[theta[:40], theta[60:61]]:  # in a batch that has only begun
+        late.update(row)
+    with pytest.raises(Diverged, match="diverged"):
+        late.interval()
+
+
 def test_wrong_input():
+    with pytest.raises(UserError, match="no numbers"):
+        batch_means(["a", "b"])
+    with pytest.raises(UserError, match="no numbers"):
+        OnlineInterval().update("a")
+    with pytest.raises(UserError, match="quantile"):
+        random_scaling_quantile("a")
     with pytest.raises(UserError, match="one batch"):
         batch_means(np.zeros(10), length=6)
     with pytest.raises(UserError, match="one batch"):

@@ -174,6 +174,26 @@ def test_wrong_input():
         find_transition(lambda x: x, 1, 0)
     with pytest.raises(UserError, match="tolerance"):
         find_transition(lambda x: x, -1, 1, tolerance=0)
+    for low, high in (("a", 1), (0, "b"), (None, 1), (0, np.inf)):
+        with pytest.raises(UserError, match="two ends"):
+            find_transition(lambda x: x, low, high)
+        with pytest.raises(UserError, match="two ends"):
+            search_transition(lambda x, draws: [True], low, high)
+        with pytest.raises(UserError, match="two ends"):
+            find_minimum(lambda x: x, low, high)
+    for wrong in ("a", np.nan):
+        with pytest.raises(UserError, match="tolerance"):
+            find_transition(lambda x: x, -1, 1, tolerance=wrong)
+        with pytest.raises(UserError, match="tolerance"):
+            find_minimum(lambda x: x, 1, 2, tolerance=wrong)
+        with pytest.raises(UserError, match="target"):
+            find_transition(lambda x: x, -1, 1, target=wrong)
+        with pytest.raises(UserError, match="target"):
+            search_transition(lambda x, draws: [True], 0, 1, target=wrong)
+        with pytest.raises(UserError, match="width"):
+            search_transition(lambda x, draws: [True], 0, 1, width=wrong)
+    with pytest.raises(UserError, match="no numbers"):
+        susceptibility_peak(["a", "b", "c"], [np.ones(9)] * 3)
     with pytest.raises(UserError, match="no transition"):
         search_transition(lambda x, draws: draws.random(10) < 0.9, 0, 1, rng=0)
     with pytest.raises(UserError, match="outcome"):

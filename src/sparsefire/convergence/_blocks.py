@@ -6,6 +6,10 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
+import numpy as np
+
+from sparsefire.parallel import checked_workers
+
 _POLL = 0.1  # seconds between looks at progress and at Ctrl-C
 
 
@@ -54,3 +58,26 @@ def run_blocks(
             for future in futures:
                 future.cancel()
             raise
+
+
+def over_runs(part: Callable[[int, int], None], runs: int, workers: int | None) -> None:
+    """Call ``part(first, end)`` on threads until all runs have had their turn, a few parts per worker.
+
+    Args:
+        part: a compiled loop over the runs first … end - 1.
+        runs: how many.
+        workers: threads; None for all cores.
+
+    >>> done = []
+    >>> over_runs(lambda first, end: done.extend(range(first, end)), 3, workers=1)
+    >>> done
+    [0, 1, 2]
+    """
+    workers = min(checked_workers(workers), runs)
+    edges = np.linspace(0, runs, 4 * workers + 1 if workers > 1 else 2).astype(int)
+
+    def block(i: int) -> Iterator[None]:
+        part(int(edges[i]), int(edges[i + 1]))
+        yield
+
+    run_blocks(block, len(edges) - 1, 1, workers=workers)

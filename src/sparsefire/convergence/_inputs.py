@@ -1,4 +1,4 @@
-"""Checks of arguments that the simplex, dropout and sharpness share."""
+"""Checks of arguments that the files of this room share, each ending in one readable error."""
 
 from __future__ import annotations
 
@@ -33,12 +33,45 @@ def within(value: Any, name: str, low: float, high: float, expected: str) -> flo
     return float(value)
 
 
+def above(value: Any, name: str, expected: str = "a finite number above 0") -> float:
+    """Return a finite number above 0, or raise with its name."""
+    return within(value, name, 0.0, np.inf, expected)
+
+
+def from_zero(value: Any, name: str) -> float:
+    """Return a finite number of 0 or more, or raise with its name."""
+    if not number(value) or not 0 <= value < np.inf:
+        raise UserError(f"{name} is no such number.", came=repr(value), expected="a finite number, 0 or more")
+    return float(value)
+
+
+def confidence(level: Any) -> float:
+    """Return a two-sided confidence in (0, 1)."""
+    return within(level, "level", 0.0, 1.0, "a confidence in (0, 1), such as 0.95")
+
+
+def recorded(record: Any, steps: int, *always: int) -> np.ndarray:
+    """Return the steps that are asked for, ascending, with those that are always recorded, int64."""
+    try:
+        asked = {*always, *(whole(step, "a recorded step", 0, steps) for step in record)}
+    except TypeError:
+        raise UserError(
+            "record is no row of steps.", came=repr(record), expected=f"whole numbers from 0 to {steps}"
+        ) from None
+    return np.array(sorted(asked), dtype=np.int64)
+
+
+def floats(values: Any, name: str, expected: str = "an array") -> np.ndarray:
+    """Return float64 values, finite or not, or raise where they are none."""
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise UserError(f"{name} holds no numbers.", came=type(values).__name__, expected=expected) from None
+
+
 def finite(values: Any, name: str, shape: tuple[int, ...] | None = None) -> np.ndarray:
     """Return finite float64 values, of this shape where one is given (a number fills it)."""
-    try:
-        found = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise UserError(f"{name} holds no numbers.", came=type(values).__name__, expected="an array") from None
+    found = floats(values, name)
     if not np.isfinite(found).all():
         raise UserError(f"{name} holds a number that is not finite.", came="NaN or ∞", expected="finite numbers")
     if shape is None:

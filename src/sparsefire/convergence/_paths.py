@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from sparsefire.convergence._inputs import within
+from sparsefire.convergence._inputs import floats, number
 from sparsefire.convergence._resample import STATISTICS, statistic_of
 from sparsefire.convergence.problem import one_of
 from sparsefire.errors import UserError
 
 FEWEST_RUNS = 2
+_READ = "an estimate, (steps, risks), or a curve"
 
 
 def read(estimate: Any, values: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -23,9 +25,9 @@ def read(estimate: Any, values: Any) -> tuple[np.ndarray, np.ndarray]:
     elif isinstance(estimate, tuple) and len(estimate) == 2:
         steps, values = estimate
     else:
-        values = floats(estimate)
+        values = floats(estimate, "estimate", _READ)
         steps = np.arange(values.shape[-1] if values.ndim == 1 else 0)
-    steps, risks = floats(steps), floats(values)
+    steps, risks = floats(steps, "steps", _READ), floats(values, "values", _READ)
     if steps.ndim != 1 or risks.ndim not in (1, 2) or risks.shape[-1] != len(steps) or not len(steps):
         raise UserError(
             "steps and risks do not match.",
@@ -52,9 +54,9 @@ def prepared(
         with np.errstate(invalid="ignore"):  # runs may have diverged
             low, high = _window(steps, statistic_of([risks], statistic))
     else:
-        low, high = float(window[0]), float(window[1])
-        if not 0 <= low < high:
+        if not _window_like(window):
             raise UserError("there is no such window.", came=repr(window), expected="(first, last) step, first < last")
+        low, high = float(window[0]), float(window[1])
     inside = np.flatnonzero((steps > 0) & (steps >= low * (1 - 1e-12)) & (steps <= high * (1 + 1e-12)))
     if len(inside) and per_decade is not None:
         logs = np.log(steps[inside])
@@ -70,6 +72,11 @@ def prepared(
             expected="3 or more different steps in the window",
         )
     return steps[inside], _finite(risks[:, inside], statistic)
+
+
+def _window_like(window: Any) -> bool:
+    pair = isinstance(window, Sequence | np.ndarray) and len(window) == 2 and all(number(end) for end in window)
+    return pair and bool(0 <= window[0] < window[1])
 
 
 def _window(steps: np.ndarray, curve: np.ndarray) -> tuple[float, float]:
@@ -105,18 +112,3 @@ def positive(values: np.ndarray) -> np.ndarray:
             expected="finite risks above 0 in the window",
         )
     return values
-
-
-def confidence(level: float) -> float:
-    """Return a two-sided confidence in (0, 1)."""
-    return within(level, "level", 0.0, 1.0, "a confidence in (0, 1), such as 0.95")
-
-
-def floats(values: Any) -> np.ndarray:
-    """Return float64 numbers."""
-    try:
-        return np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise UserError(
-            "these are no risks.", came=type(values).__name__, expected="an estimate, (steps, risks), or a curve"
-        ) from None

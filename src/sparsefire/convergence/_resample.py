@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from sparsefire.convergence._inputs import whole
+from sparsefire.convergence._inputs import confidence, whole
+from sparsefire.errors import UserError
 from sparsefire.randomness import entropy, stream
 
 STATISTICS = ("mean", "median")
@@ -62,6 +63,19 @@ class Resampled:
 def statistic_of(blocks: Sequence[np.ndarray], statistic: str) -> np.ndarray:
     """Return the mean or the median of every column, float64 [columns]."""
     return np.concatenate([getattr(np, statistic)(block, axis=0) for block in blocks])
+
+
+def student_interval(values: np.ndarray, level: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return Student's t interval (low, high) of the mean over runs, for every entry of values [runs, ...].
+
+    >>> [end.round(2).tolist() for end in student_interval(np.array([[1.0], [2.0], [3.0]]), 0.95)]
+    [[-0.48], [4.48]]
+    """
+    level, runs = confidence(level), len(values)
+    if runs < 2:
+        raise UserError("one run has no spread.", came="1 run", expected="2 or more")
+    half = special.stdtrit(runs - 1, (1 + level) / 2) * values.std(axis=0, ddof=1) / np.sqrt(runs)
+    return values.mean(axis=0) - half, values.mean(axis=0) + half
 
 
 def log_covariance(blocks: Sequence[np.ndarray]) -> np.ndarray:

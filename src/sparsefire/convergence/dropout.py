@@ -14,20 +14,19 @@ matrices, no sums over the 2ᵈ masks.
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from scipy.sparse import linalg
-from scipy.special import stdtrit
 
 from sparsefire.convergence import _masked_moments as masked
+from sparsefire.convergence._blocks import over_runs
 from sparsefire.convergence._inputs import finite, number, regression, whole, within
+from sparsefire.convergence._resample import student_interval
 from sparsefire.convergence.problem import count
 from sparsefire.errors import UserError
-from sparsefire.parallel import checked_workers
 from sparsefire.randomness import integer
 
 
@@ -246,12 +245,7 @@ class DropoutEstimate:
 
     def interval(self, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
         """Return Student's t interval of the expected average, (low, high), float64 [d] each; two runs or more."""
-        within(level, "level", 0.0, 1.0, "a confidence in (0, 1), such as 0.95")
-        runs = len(self.last)
-        if runs < 2:
-            raise UserError("one run has no spread.", came="1 run", expected="2 or more")
-        half = stdtrit(runs - 1, (1 + level) / 2) * self.averages().std(axis=0, ddof=1) / np.sqrt(runs)
-        return self.mean() - half, self.mean() + half
+        return student_interval(self.averages(), level)
 
 
 def simulate_dropout(
@@ -295,12 +289,10 @@ def simulate_dropout(
     begin = finite(start, "start", problem.optimum.shape)
     last, means = np.empty((runs, len(begin))), np.empty((runs, batches, len(begin)))
     key, kept = np.uint64(integer(rng, "dropout")), np.uint64(problem.keep * 2.0**53)
-    workers = min(checked_workers(workers), runs)
-    edges = np.linspace(0, runs, 4 * workers + 1 if workers > 1 else 2).astype(int)
     gram, correlation = problem.moments
 
-    def part(at: int) -> None:
-        rows = slice(edges[at], edges[at + 1])
+    def part(first: int, end: int) -> None:
+        rows = slice(first, end)
         dropout_runs(
             gram,
             correlation,
@@ -310,14 +302,13 @@ def simulate_dropout(
             begin,
             burn_in,
             steps // batches,
-            edges[at],
+            first,
             key,
             last[rows],
             means[rows],
         )
 
-    with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(part, range(len(edges) - 1)))
+    over_runs(part, runs, workers)
     return DropoutEstimate(last, means, problem, steps, burn_in)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from scipy import optimize, stats
 
 from sparsefire.convergence import _residuals
+from sparsefire.convergence._inputs import above, within
 from sparsefire.convergence.problem import LinearRegression, one_of
 from sparsefire.convergence.update import LAWS
 from sparsefire.errors import UserError
@@ -112,8 +113,7 @@ def best_radius(problem: LinearRegression, law: str = "rademacher", most: float 
     0.5
     """
     unit = _norm(problem, None, law) / np.sqrt(problem.dimension)
-    if not NEAREST < most < np.inf:
-        raise UserError("most is no such number.", came=repr(most), expected=f"a number above {NEAREST}")
+    within(most, "most", NEAREST, np.inf, f"a number above {NEAREST}")
 
     def lacking(log_radius: float) -> float:
         return -fisher_information(problem, unit * float(np.exp(log_radius)), law)
@@ -239,8 +239,8 @@ def _norm(problem: Any, radius: float | None, law: str) -> float:
         )
     if problem.noise_law == "two-point":
         _two_point(problem, law)
-    if radius is not None and not (isinstance(radius, int | float | np.floating) and 0 < radius < np.inf):
-        raise UserError("radius is no such number.", came=repr(radius), expected="a number above 0, None for σ/√d")
+    if radius is not None:
+        above(radius, "radius", "a number above 0, None for σ/√d")
     return float(problem.noise if radius is None else radius * np.sqrt(problem.dimension))
 
 

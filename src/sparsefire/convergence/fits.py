@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 
 from sparsefire.convergence import _power_laws as laws
-from sparsefire.convergence._inputs import number
-from sparsefire.convergence._paths import FEWEST_RUNS, confidence, floats, positive, prepared, read
+from sparsefire.convergence._inputs import above, confidence, floats, from_zero, number
+from sparsefire.convergence._paths import FEWEST_RUNS, positive, prepared, read
 from sparsefire.convergence._resample import STATISTICS, Resampled, resample, statistic_of
 from sparsefire.convergence.problem import one_of
 from sparsefire.errors import UserError
@@ -39,14 +39,41 @@ class Comparison:
         exponent: as fitted.
         theory: the exponent that the theory has, at infinity for a number, over the same steps for a curve.
         low, high: interval for exponent - theory.
-        holds: whether the interval, widened by the tolerance, contains 0.
+        tolerance: how far off the exponent may be besides noise.
     """
 
     exponent: float
     theory: float
     low: float
     high: float
-    holds: bool
+    tolerance: float = 0.0
+
+    @property
+    def compatible(self) -> bool:
+        """Whether the interval, widened by the tolerance, contains 0: the runs do not speak against the theory.
+
+        A wide interval is compatible with much. That the theory is right is what :attr:`equivalent` says.
+        """
+        return self.low - self.tolerance <= 0.0 <= self.high + self.tolerance
+
+    @property
+    def equivalent(self) -> bool:
+        """Whether the whole interval lies within the tolerance, so that the runs show the theory to be right to it.
+
+        Two one-sided tests at (1 - level)/2 each (Schuirmann 1987, doi:10.1007/BF01068419). False where runs are too
+        few to tell, and at tolerance 0.
+        """
+        return self.within(self.tolerance)
+
+    def within(self, tolerance: float) -> bool:
+        """Return whether the whole interval lies inside ±tolerance.
+
+        >>> wide, narrow = Comparison(1.1, 1.0, -0.4, 0.6), Comparison(1.01, 1.0, -0.01, 0.03)
+        >>> wide.compatible, wide.within(0.05), narrow.within(0.05)
+        (True, False, True)
+        """
+        limit = from_zero(tolerance, "tolerance")
+        return -limit <= self.low and self.high <= limit
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +138,7 @@ class RateFit:
 
     def predict(self, k: Any) -> np.ndarray:
         """Return the fitted law at k, float64 of the shape of k; k above 0."""
-        k = np.asarray(k, dtype=np.float64)
+        k = floats(k, "k")
         if not (k > 0).all():
             raise UserError("a power law starts above 0.", came=f"k={k.min()}", expected="k above 0")
         return laws.predict(k, self.constant, self.exponent, self.floor, self.log_power)
@@ -124,28 +151,34 @@ class RateFit:
                 the risks of steps 0, 1, …, or an estimate that knows its ``exact`` risk. At finite k the curve is the
                 fair one: with step sizes 1/(2 k) the exponent is 1 with a logarithm, and 0.90 over 10⁴ to 10⁵.
             level: confidence.
-            tolerance: how far off the exponent may be besides noise, 0 by default.
+            tolerance: how far off the exponent may be besides noise, 0 or more.
+
+        Raises:
+            UserError: a curve that does not reach over the window, an estimate whose exact risk is not known.
 
         >>> k = np.arange(1, 1001)
-        >>> fit_rate((k, 3.0 / k)).compare(1.0, tolerance=1e-9).holds
-        True
+        >>> found = fit_rate((k, 3.0 / k)).compare(1.0, tolerance=1e-9)
+        >>> found.compatible, found.equivalent
+        (True, True)
         """
+        tolerance = from_zero(tolerance, "tolerance")
         expected = float(theory) if number(theory) else self._exponent_of(theory)
         low, high = self.interval(level)
-        low, high = low - expected, high - expected
-        return Comparison(self.exponent, expected, low, high, low - tolerance <= 0.0 <= high + tolerance)
+        return Comparison(self.exponent, expected, low - expected, high - expected, tolerance)
 
     def _exponent_of(self, curve: Any) -> float:
-        exact = getattr(curve, "exact", None)
-        steps, values = read(curve, None) if exact is None else read(curve.steps, exact)
-        if len(values) != 1 or not steps[0] <= self.steps[0] <= self.steps[-1] <= steps[-1]:
+        steps, values = _exact_curve(curve)
+        seen = steps > 0
+        steps, values = steps[seen], values[:, seen]
+        if len(values) != 1 or not len(steps) or not steps[0] <= self.steps[0] <= self.steps[-1] <= steps[-1]:
             raise UserError(
                 "the theory is no curve over the window.",
-                came=f"steps {steps[0]:g} to {steps[-1]:g}, {len(values)} rows",
+                came=f"steps {steps.min(initial=np.inf):g} to {steps.max(initial=0.0):g}, {len(values)} rows",
                 expected=f"(steps, risks) that contain {self.window[0]:g} to {self.window[1]:g}",
             )
-        inside = steps > 0
-        logs = np.interp(np.log(self.steps), np.log(steps[inside]), np.log(values[0, inside]))
+        first = int(np.searchsorted(steps, self.steps[0], side="right")) - 1
+        used = slice(first, int(np.searchsorted(steps, self.steps[-1])) + 1)  # what lies outside may be infinite
+        logs = np.interp(np.log(self.steps), np.log(steps[used]), np.log(positive(values[0, used])))
         return float(laws.fit(np.log(self.steps), logs[None], self.model)[0][0, 1])
 
 
@@ -244,8 +277,11 @@ def fit_powers(
     True
     """
     one_of(statistic, "statistic", STATISTICS)
-    x = np.atleast_1d(floats(sizes))
-    entries = [floats(entry.values)[:, -1] if hasattr(entry, "values") else floats(entry) for entry in estimates]
+    x = np.atleast_1d(floats(sizes, "sizes"))
+    entries = [
+        floats(entry.values, "values")[:, -1] if hasattr(entry, "values") else floats(entry, "estimates")
+        for entry in estimates
+    ]
     if x.ndim != 1 or len(x) != len(entries) or not (np.isfinite(x) & (x > 0)).all() or len(np.unique(x)) < len(x):
         raise UserError(
             "sizes and estimates do not match.",
@@ -291,8 +327,7 @@ def local_slopes(
     >>> found.steps.tolist(), found.slopes.round(9).tolist()
     ([1.0, 10.0, 100.0, 1000.0, 10000.0], [-0.5, -0.5, -0.5, -0.5])
     """
-    if not 0 < per_decade < np.inf:
-        raise UserError("per_decade counts slopes.", came=repr(per_decade), expected="a number above 0")
+    per_decade = above(per_decade, "per_decade")
     steps, risks = read(estimate, values)
     given = window or (float(steps[steps > 0].min(initial=np.inf)), float(steps[-1]))
     steps, risks = prepared(steps, risks, given, statistic, None)
@@ -357,6 +392,19 @@ def _fitted(
         drawn,
         again,
     )
+
+
+def _exact_curve(curve: Any) -> tuple[np.ndarray, np.ndarray]:
+    if not hasattr(curve, "exact"):
+        return read(curve, None)
+    if curve.exact is None:
+        raise UserError(
+            "the exact risk of this estimate is not known.",
+            came="exact=None: its rule has no closed recursion, or one that costs too much beside the simulation",
+            expected="an exponent, or a curve (steps, risks)",
+            attempt="exact_risk(...) with the same steps, where the rule has a recursion",
+        )
+    return read(curve.steps, curve.exact)
 
 
 def _differences(steps: np.ndarray, logs: np.ndarray) -> np.ndarray:

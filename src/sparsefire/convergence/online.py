@@ -22,9 +22,8 @@ from typing import Any
 import numpy as np
 from scipy import integrate, optimize, special
 
-from sparsefire.convergence._inputs import whole
-from sparsefire.convergence._paths import confidence
-from sparsefire.errors import UserError
+from sparsefire.convergence._inputs import confidence, floats, whole, within
+from sparsefire.errors import Diverged, UserError
 
 BATCHES = 32
 
@@ -84,7 +83,7 @@ def batch_means(iterates: Any, *, length: int | None = None, batches: int = BATC
         burn_in: iterates to leave out at the beginning.
 
     Raises:
-        UserError: fewer than 2 batches, iterates that are not finite.
+        Diverged: iterates that are not finite; UserError: fewer than 2 batches.
 
     >>> draws = np.random.default_rng(0).normal(size=20_000)
     >>> walk = np.zeros(20_000)
@@ -121,6 +120,8 @@ class OnlineInterval:
     K / (1.5 · ``batches``) iterates, and memory for that many iterates. With a number of batches that stays bounded the
     interval needs only that long batches become normal and independent, not that Σ is estimated consistently.
 
+    An iterate that is not finite is told when a mean or an interval is asked for, by ``Diverged``.
+
     >>> running = OnlineInterval()
     >>> for theta in np.random.default_rng(0).normal(size=(1000, 2)):
     ...     running.update(theta)
@@ -146,7 +147,7 @@ class OnlineInterval:
         if self._skip:
             self._skip -= 1
             return
-        theta = np.asarray(theta, dtype=np.float64)
+        theta = floats(theta, "theta")
         if not self.steps:
             self._origin = theta.copy()  # sums of differences from here lose no digits to a large mean
             self._sums = np.zeros((self._most, *theta.shape))
@@ -177,14 +178,14 @@ class OnlineInterval:
                 came=f"{self.steps} iterates after the burn-in",
                 expected="2 or more",
             )
-        means = self._origin + self._sums[: self._full] / self._length
+        means = _converged(self._origin + self._sums[: self._full] / self._length)
         return BatchMeans(self.mean(), means, self._length, self.steps)
 
     def mean(self) -> np.ndarray:
         """Return the Ruppert-Polyak average so far, float64 [...]."""
         if not self.steps:
             raise UserError("there is no average yet.", came="no iterates after the burn-in", expected="1 or more")
-        return self._origin + (self._total + self._part) / self.steps
+        return _converged(self._origin + (self._total + self._part) / self.steps)
 
     def interval(self, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
         """Return (low, high) by coordinate, float64 [...]; see :meth:`BatchMeans.interval`."""
@@ -200,7 +201,8 @@ class RandomScaling:
 
     V = K⁻² Σ_s s² (θ̄_s - θ̄_K)² over running averages; the interval is θ̄_K ± q √(V / K) with q from
     :func:`random_scaling_quantile` (Lee, Liao, Seo, Shin 2022, arXiv:2106.03156). Begin after the transient: a start
-    far away enters V for a long time, and makes the interval longer.
+    far away enters V for a long time, and makes the interval longer. An iterate that is not finite is told when a mean
+    or an interval is asked for, by ``Diverged``.
 
     Args:
         burn_in: iterates to leave out at the beginning.
@@ -226,7 +228,7 @@ class RandomScaling:
         if self._skip:
             self._skip -= 1
             return
-        theta = np.asarray(theta, dtype=np.float64)
+        theta = floats(theta, "theta")
         if not self.steps:
             self._origin = theta.copy()
             self._sum, self._cross, self._square = (np.zeros_like(theta) for _ in range(3))
@@ -241,7 +243,7 @@ class RandomScaling:
         """Return the Ruppert-Polyak average so far, float64 [...]."""
         if not self.steps:
             raise UserError("there is no average yet.", came="no iterates after the burn-in", expected="1 or more")
-        return self._origin + self._sum / self.steps
+        return _converged(self._origin + self._sum / self.steps)
 
     def scale(self) -> np.ndarray:
         """Return √(V / K) by coordinate, float64 [...]. It is no standard error: its law does not concentrate."""
@@ -250,7 +252,7 @@ class RandomScaling:
         n = float(self.steps)
         mean = self._sum / n
         squares = self._square - 2 * mean * self._cross + mean**2 * (n * (n + 1) * (2 * n + 1) / 6)
-        return np.sqrt(np.maximum(squares, 0.0) / n**3)
+        return np.sqrt(np.maximum(_converged(squares), 0.0) / n**3)
 
     def interval(self, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
         """Return (low, high) by coordinate, float64 [...]."""
@@ -293,8 +295,7 @@ def random_scaling_quantile(q: float) -> float:
     >>> round(random_scaling_quantile(0.975), 3), round(random_scaling_quantile(0.95), 3)
     (6.747, 5.323)
     """
-    if not 0.5 < q < 1:
-        raise UserError("there is no such quantile.", came=repr(q), expected="a number in (1/2, 1)")
+    within(q, "the quantile", 0.5, 1.0, "a number in (1/2, 1)")
     return float(optimize.brentq(lambda t: _tail(t) - 2 * (1 - q), 0.0, 1e4, xtol=1e-12, rtol=1e-13))
 
 
@@ -310,10 +311,14 @@ def _tail(t: float) -> float:
 
 
 def _iterates(iterates: Any, burn_in: int) -> np.ndarray:
-    theta = np.asarray(iterates, dtype=np.float64)
+    theta = floats(iterates, "the run")
     if theta.ndim < 1:
         raise UserError("a run is a row of iterates.", came=f"shape {theta.shape}", expected="[steps, ...]")
-    theta = theta[whole(burn_in, "burn_in", 0) :]
-    if not np.isfinite(theta).all():
-        raise UserError("the run diverged.", came="iterates that are not finite", expected="finite numbers")
-    return theta
+    return _converged(theta[whole(burn_in, "burn_in", 0) :])
+
+
+def _converged(values: np.ndarray) -> np.ndarray:
+    """Return values that are all finite, as those of one run that has diverged are not."""
+    if not np.isfinite(values).all():
+        raise Diverged("the run diverged.", came="iterates that are not finite", expected="finite numbers")
+    return values

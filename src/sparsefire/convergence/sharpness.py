@@ -12,20 +12,19 @@ all weights of one β, those of balanced layers, is a penalty on β: for two lay
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from scipy import integrate
-from scipy.special import stdtrit
 
-from sparsefire.convergence._inputs import finite, number, regression, whole, within
+from sparsefire.convergence._blocks import over_runs
+from sparsefire.convergence._inputs import finite, from_zero, recorded, regression, whole
+from sparsefire.convergence._resample import student_interval
 from sparsefire.convergence.problem import count
 from sparsefire.convergence.schedules import StepSize, step_sizes
 from sparsefire.errors import Diverged, UserError
-from sparsefire.parallel import checked_workers
 from sparsefire.randomness import integer
 
 
@@ -52,8 +51,7 @@ class DiagonalNetwork:
     layers: int = 2
 
     def __post_init__(self) -> None:
-        if not number(self.noise) or not 0 <= self.noise < np.inf:
-            raise UserError("noise is no such number.", came=repr(self.noise), expected="a number, 0 or more")
+        from_zero(self.noise, "noise")
         whole(self.layers, "layers", 2)
         _ = self.moments  # what cannot be must not wait
 
@@ -74,9 +72,7 @@ def soft_threshold(values: Any, threshold: float) -> np.ndarray:
     >>> soft_threshold([2.0, 0.2, -1.2], 0.3).round(3).tolist()
     [1.7, 0.0, -0.9]
     """
-    b = finite(values, "values")
-    if not number(threshold) or not threshold >= 0:
-        raise UserError("a threshold is 0 or more.", came=repr(threshold), expected="a number, 0 or more")
+    b, threshold = finite(values, "values"), from_zero(threshold, "threshold")
     return np.sign(b) * np.maximum(np.abs(b) - threshold, 0.0)
 
 
@@ -94,8 +90,7 @@ def induced_penalty(beta: Any, noise: float, layers: int = 2) -> np.ndarray:
     ([0.25, 0.5], [0.4688, 1.0938])
     """
     size, depth = np.abs(finite(beta, "beta")), whole(layers, "layers", 2)
-    if not number(noise) or not noise >= 0:
-        raise UserError("noise is no such number.", came=repr(noise), expected="a number, 0 or more")
+    noise = from_zero(noise, "noise")
     square, added, binomial = size ** (2 / depth), np.zeros_like(size), 1.0
     for i in range(1, depth):  # without the first and the last term of (|β|^(2/L) + η²)^L, which cancel
         binomial *= (depth - i + 1) / i
@@ -228,11 +223,11 @@ def sharpness_descent(
     from sparsefire.convergence._sharpness_kernels import mean_descent
 
     begin, sizes = _weights(problem, start), step_sizes(step_size, steps)
-    recorded = _recorded(record, steps)
-    found = np.empty((len(recorded), *begin.shape))
-    mean_descent(begin, *problem.moments, float(problem.noise) ** 2, sizes, recorded, found)
+    kept = recorded(record, steps, 0, steps)
+    found = np.empty((len(kept), *begin.shape))
+    mean_descent(begin, *problem.moments, float(problem.noise) ** 2, sizes, kept, found)
     _check_finite(found[None], sizes)
-    return recorded, found
+    return kept, found
 
 
 @dataclass(frozen=True, eq=False)
@@ -265,12 +260,7 @@ class SharpnessEstimate:
 
     def interval(self, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
         """Return Student's t interval of the mean of β, (low, high), float64 [records, d] each; two runs or more."""
-        within(level, "level", 0.0, 1.0, "a confidence in (0, 1), such as 0.95")
-        runs = len(self.weights)
-        if runs < 2:
-            raise UserError("one run has no spread.", came="1 run", expected="2 or more")
-        half = stdtrit(runs - 1, (1 + level) / 2) * self.betas().std(axis=0, ddof=1) / np.sqrt(runs)
-        return self.mean() - half, self.mean() + half
+        return student_interval(self.betas(), level)
 
 
 def simulate_sharpness(
@@ -308,22 +298,18 @@ def simulate_sharpness(
     from sparsefire.convergence._sharpness_kernels import noisy_descent
 
     begin, sizes, runs = _weights(problem, start), step_sizes(step_size, steps), count(runs, "runs")
-    recorded = _recorded(record, steps)
-    found = np.empty((runs, len(recorded), *begin.shape))
+    kept = recorded(record, steps, 0, steps)
+    found = np.empty((runs, len(kept), *begin.shape))
     key = np.uint64(integer(rng, "sharpness"))
-    workers = min(checked_workers(workers), runs)
-    edges = np.linspace(0, runs, 4 * workers + 1 if workers > 1 else 2).astype(int)
     gram, correlation = problem.moments
     noise = float(problem.noise)
 
-    def part(at: int) -> None:
-        rows = found[edges[at] : edges[at + 1]]
-        noisy_descent(begin, gram, correlation, noise, sizes, recorded, edges[at], key, rows)
+    def part(first: int, end: int) -> None:
+        noisy_descent(begin, gram, correlation, noise, sizes, kept, first, key, found[first:end])
 
-    with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(part, range(len(edges) - 1)))
+    over_runs(part, runs, workers)
     _check_finite(found, sizes)
-    return SharpnessEstimate(recorded, found)
+    return SharpnessEstimate(kept, found)
 
 
 def _weights(problem: DiagonalNetwork, weights: Any) -> np.ndarray:
@@ -333,10 +319,6 @@ def _weights(problem: DiagonalNetwork, weights: Any) -> np.ndarray:
 def _two_layers(problem: DiagonalNetwork) -> None:
     if problem.layers != 2:
         raise UserError("this is known for two layers.", came=f"layers={problem.layers}", expected="layers=2")
-
-
-def _recorded(record: Sequence[int], steps: int) -> np.ndarray:
-    return np.array(sorted({0, steps, *(whole(step, "a recorded step", 0, steps) for step in record)}), dtype=np.int64)
 
 
 def _check_finite(weights: np.ndarray, sizes: np.ndarray) -> None:

@@ -12,18 +12,17 @@ one, :func:`wrong_winner_probability`; only α → 0 removes that, and :func:`st
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from scipy import integrate, optimize, special
 
-from sparsefire.convergence._inputs import number, whole
+from sparsefire.convergence._blocks import over_runs
+from sparsefire.convergence._inputs import floats, number, recorded, whole, within
 from sparsefire.convergence._race import exact_loss, normal_loss, race, two_lose
 from sparsefire.convergence.problem import count, one_of
 from sparsefire.errors import UserError
-from sparsefire.parallel import checked_workers
 from sparsefire.randomness import integer
 from sparsefire.statistics import mean_interval, wilson
 
@@ -123,8 +122,7 @@ def step_for_error(
             came=f"p = {p[who]:.6g} for neuron {who}, of {p.max():.6g} at most",
             expected="one p above all others",
         )
-    if not number(error) or not 0 < error < 1:
-        raise UserError("an error is a probability.", came=repr(error), expected="a number in (0, 1), such as 0.05")
+    within(error, "error", 0.0, 1.0, "a probability in (0, 1), such as 0.05")
     low, high = (loses(p, alpha, who) for alpha in (SMALLEST, LARGEST))
     if not low <= error <= high:
         raise UserError(
@@ -177,7 +175,7 @@ def mean_field_path(start: Sequence[float] | np.ndarray, times: Any) -> np.ndarr
     [0.6, 0.7426, 0.9997]
     """
     p = _simplex(start)
-    t = np.asarray(times, dtype=np.float64)
+    t = floats(times, "times")
     if not (np.isfinite(t).all() and (t >= 0).all()):
         raise UserError("times of a path are 0 or more.", came=repr(times), expected="finite numbers, 0 or more")
     return _two_path(p, t) if len(p) == 2 else _flow_path(p, t)
@@ -311,20 +309,15 @@ def simulate_simplex(
 
     p, alpha = _simplex(probabilities), _step(alpha)
     jitter, steps, runs = _jitter(jitter, alpha), whole(steps, "steps", 2), count(runs, "runs")
-    for step in record:
-        whole(step, "a recorded step", 0, steps)
-    recorded = np.array(sorted({0, steps // 2, steps, *map(int, record)}), dtype=np.int64)
-    logs = np.empty((runs, len(recorded), len(p)))
+    kept = recorded(record, steps, 0, steps // 2, steps)
+    logs = np.empty((runs, len(kept), len(p)))
     key = np.uint64(integer(rng, "simplex"))
-    workers = min(checked_workers(workers), runs)
-    edges = np.linspace(0, runs, 4 * workers + 1 if workers > 1 else 2).astype(int)
 
-    def part(at: int) -> None:
-        simplex_runs(p, alpha, jitter, recorded, edges[at], key, logs[edges[at] : edges[at + 1]])
+    def part(first: int, end: int) -> None:
+        simplex_runs(p, alpha, jitter, kept, first, key, logs[first:end])
 
-    with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(part, range(len(edges) - 1)))
-    return SimplexEstimate(recorded, logs, alpha, jitter)
+    over_runs(part, runs, workers)
+    return SimplexEstimate(kept, logs, alpha, jitter)
 
 
 def _two_path(p: np.ndarray, t: np.ndarray) -> np.ndarray:

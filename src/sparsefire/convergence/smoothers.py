@@ -16,7 +16,8 @@ import numpy as np
 from scipy import linalg, sparse
 
 from sparsefire import randomness
-from sparsefire.convergence.functions import Function, checked_count, checked_noise
+from sparsefire.convergence._inputs import above, floats, from_zero, whole
+from sparsefire.convergence.functions import Function
 from sparsefire.errors import UserError
 
 RIDGE = 0.1
@@ -101,7 +102,7 @@ def fit_pieces(x: Any, y: Any, pieces: Any, degree: int = 0, ridge: float = RIDG
     """
     rows, values, order = _checked(x, y, degree, ridge)
     given = (pieces,) * rows.shape[1] if isinstance(pieces, int | np.integer) else tuple(pieces)
-    grid = tuple(checked_count(m, "number of pieces") for m in given)
+    grid = tuple(whole(m, "number of pieces", 1) for m in given)
     if len(grid) != rows.shape[1]:
         raise UserError("each axis has its pieces.", came=f"{len(grid)} numbers", expected=f"{rows.shape[1]}")
     count, terms = math.prod(grid), math.comb(order + len(grid), order)
@@ -126,7 +127,7 @@ def fit_sum(x: Any, y: Any, pieces: int, degree: int = 0, ridge: float = RIDGE) 
     [3.0]
     """
     rows, values, order = _checked(x, y, degree, ridge)
-    width = rows.shape[1] * checked_count(pieces, "number of pieces") * (order + 1)
+    width = rows.shape[1] * whole(pieces, "number of pieces", 1) * (order + 1)
     if width**2 > _NUMBERS:
         raise UserError("there are too many pieces.", came=f"{width} coefficients", expected="fewer pieces")
     columns = _columns(rows, pieces, order)
@@ -166,8 +167,8 @@ def smoother_risk(
     >>> found.pieces, round(found.risk, 4)
     ((20,), 0.0041)
     """
-    rows, points = checked_count(n, "sample size", 2), checked_count(test, "number of test points")
-    x, y = function.sample(rows, checked_noise(noise), randomness.stream(rng, "sample"))
+    rows, points = whole(n, "sample size", 2), whole(test, "number of test points", 1)
+    x, y = function.sample(rows, from_zero(noise, "noise"), randomness.stream(rng, "sample"))
     fresh = randomness.stream(rng, "test points").random((points, function.dimension))
     truth = function(fresh)
     seen = function.coordinates(x)
@@ -175,7 +176,7 @@ def smoother_risk(
         x, fresh = seen, np.asarray(function.coordinates(fresh))
     d, beta = x.shape[1], _outermost(function)
     axes = 1 if seen is None else d
-    order = math.floor(beta) if degree is None else checked_count(degree, "degree", 0)
+    order = math.floor(beta) if degree is None else whole(degree, "degree", 0)
 
     def risk_with(grid: tuple[int, ...]) -> SmootherRisk:
         fit = fit_sum(x, y, grid[0], order) if seen is None else fit_pieces(x, y, grid, order)
@@ -200,16 +201,15 @@ def smoother_risk(
 
 
 def _checked(x: Any, y: Any, degree: Any, ridge: Any) -> tuple[np.ndarray, np.ndarray, int]:
-    rows, values = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    rows, values = floats(x, "x"), floats(y, "y")
     if rows.ndim != 2 or values.shape != rows.shape[:1] or not rows.size:
         raise UserError(
             "rows and values do not go together.", came=f"shapes {rows.shape}, {values.shape}", expected="(n, d), (n,)"
         )
     if not (np.isfinite(values).all() and (rows >= 0).all() and (rows <= 1).all()):
         raise UserError("rows are points of the unit cube, values finite numbers.", expected="0 ≤ x ≤ 1")
-    if isinstance(ridge, bool) or not isinstance(ridge, int | float | np.number) or not 0 < ridge < math.inf:
-        raise UserError("a ridge is a number of observations.", came=repr(ridge), expected="a number above 0")
-    return rows, values, checked_count(degree, "degree", 0)
+    above(ridge, "ridge", "a number of observations above 0")
+    return rows, values, whole(degree, "degree", 0)
 
 
 def _outermost(function: Function) -> float:

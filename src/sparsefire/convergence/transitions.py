@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 from scipy import optimize
 
-from sparsefire.convergence._inputs import whole
-from sparsefire.convergence._paths import confidence
+from sparsefire.convergence._inputs import above, confidence, floats, number, whole
 from sparsefire.errors import UserError
 from sparsefire.randomness import entropy, stream
 
@@ -92,9 +91,8 @@ def find_transition(
     1.414213562
     """
     low, high = _ends(low, high)
-    width = tolerance if tolerance is not None else 1e-12 * max(abs(low), abs(high))
-    if not 0 < width < math.inf:
-        raise UserError("a tolerance is a width.", came=repr(tolerance), expected="a number above 0")
+    width = 1e-12 * max(abs(low), abs(high)) if tolerance is None else above(tolerance, "tolerance")
+    _target(target)
     calls = 0
 
     def against(x: float) -> float:
@@ -160,9 +158,9 @@ def search_transition(
     (True, True)
     """
     low, high = _ends(low, high)
-    width = (high - low) / 100 if width is None else width
-    if not 0 < width < math.inf:
-        raise UserError("a width is above 0.", came=repr(width), expected="a number above 0")
+    width = (high - low) / 100 if width is None else above(width, "width")
+    if target is not None:
+        _target(target)
     most = whole(most, "most", 50)
     error, source = 1 - confidence(level), entropy(rng)
     points = used = 0
@@ -218,8 +216,8 @@ def susceptibility_peak(
     >>> bool(low < 0 < high), bool(high - low < 0.3)  # p (1 - p) is largest at 0
     (True, True)
     """
-    grid = np.asarray(parameters, dtype=np.float64)
-    runs = [np.asarray(sample, dtype=np.float64) for sample in samples]
+    grid, scale = floats(parameters, "parameters"), above(scale, "scale")
+    runs = [floats(sample, "samples") for sample in samples]
     if grid.ndim != 1 or len(grid) < 3 or not (np.diff(grid) > 0).all() or len(runs) != len(grid):
         raise UserError(
             "the grid is no grid.",
@@ -256,6 +254,7 @@ def find_minimum(function: Callable[[float], Any], low: float, high: float, *, t
     (1.0, 3.0)
     """
     low, high = _ends(low, high)
+    tolerance = above(tolerance, "tolerance")
     if low <= 0:
         raise UserError("a search over scales begins above 0.", came=f"low={low:g}", expected="low above 0")
     found = optimize.minimize_scalar(
@@ -318,7 +317,12 @@ def _tops(grid: np.ndarray, variances: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(top), np.clip(top, x0, x2), grid[logs.argmax(1)])
 
 
-def _ends(low: float, high: float) -> tuple[float, float]:
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+def _target(target: Any) -> None:
+    if not number(target) or not math.isfinite(target):
+        raise UserError("a target is a number.", came=repr(target), expected="a finite number")
+
+
+def _ends(low: Any, high: Any) -> tuple[float, float]:
+    if not (number(low) and number(high) and math.isfinite(low) and math.isfinite(high) and low < high):
         raise UserError("a search needs two ends.", came=f"{low!r}, {high!r}", expected="finite numbers, low < high")
     return float(low), float(high)
