@@ -57,6 +57,14 @@ def test_a_wrong_law_is_rejected():
     assert 0 < low < 5e-4 < high
 
 
+def test_runs_that_are_copies_measure_nothing():
+    one = np.tile(CURVES["power"], (30, 1))
+    few = np.repeat(paths(np.random.default_rng(0), 3, CURVES["power"]), 10, axis=0)  # 3 runs, 10 times each
+    for copies in (one, few):
+        with pytest.raises(UserError, match="do not differ"):
+            choose_model(STEPS, copies, window=(30, 30_000), resamples=100)
+
+
 def test_wrong_input():
     with pytest.raises(UserError, match="few runs"):
         choose_model(STEPS, paths(np.random.default_rng(1), 10, CURVES["log"]))

@@ -62,6 +62,9 @@ def choose_model(
         estimate, values, window, resamples, rng: as for :func:`fit_rate`; 20 runs or more, or an exact curve.
         models: which to compare.
 
+    Raises:
+        UserError: as :func:`fit_rate`; no models, fewer than 20 runs, runs that are copies of one another.
+
     Residuals e of the log means at up to 8 steps (at most a fifth as many as runs) are measured by their own
     covariance S/n over the runs, Q = n eᵀS⁻¹e at its smallest. Criterion: n log(1 + Q/(n-1)) + 2 q with q parameters,
     the likelihood of a growth curve; p-value: Q (n-p+q) / ((p-q)(n-1)) against F(p-q, n-p+q) (Rao 1965,
@@ -92,7 +95,14 @@ def choose_model(
     points = min(MOST_POINTS, runs // 5, len(steps))
     used = np.unique(np.rint(np.linspace(0, len(steps) - 1, points)).astype(np.int64))
     x, blocks = np.log(steps[used]), [risks[:, used]]
-    whiten = np.linalg.inv(np.linalg.cholesky(log_covariance(blocks)))
+    try:
+        whiten = np.linalg.inv(np.linalg.cholesky(log_covariance(blocks)))
+    except np.linalg.LinAlgError:
+        raise UserError(
+            "the runs do not differ by themselves at every step, so that nothing measures a residual.",
+            came=f"{runs} runs whose covariance over {len(x)} steps is singular",
+            expected="independent runs; one exact curve [p] where there is no noise",
+        ) from None
     criterion, p_values = {}, {}
     for model in models:
         squares = float(laws.fit(x, np.log(statistic_of(blocks, "mean"))[None], model, whiten)[1][0])
