@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from sparsefire.convergence import planning
 from sparsefire.convergence.exact import exact_risk
 from sparsefire.convergence.planning import Plan, plan
 from sparsefire.convergence.simulate import simulate_risk
@@ -117,18 +118,47 @@ def test_the_oracle_for_one_query_comes_true() -> None:
 
 def test_changes_are_plans_of_their_own() -> None:
     advice = plan(risk=0.05, dimension=12, active=3)
-    changes = {what: samples for what, samples, _ in advice.changes}
-    assert set(changes) == {"sgd: slopes are seen", "law='rademacher'", "directions=12", "repeats=12", "mask=3"}
-    assert changes["sgd: slopes are seen"] == plan(risk=0.05, dimension=12, active=3, rule="sgd").samples
+    changes = {change.what: change.samples for change in advice.changes()}
+    assert set(changes) == {"sgd: gradients are seen", "law='rademacher'", "directions=12", "repeats=12", "mask=3"}
+    assert changes["sgd: gradients are seen"] == plan(risk=0.05, dimension=12, active=3, rule="sgd").samples
     assert changes["directions=12"] == plan(risk=0.05, dimension=12, directions=12).samples
     assert changes["repeats=12"] == pytest.approx(plan(risk=0.05, dimension=12, repeats=12).samples, rel=0.2)
     one = plan(risk=0.2, dimension=5, rule="one-query", law="rademacher")
-    assert {what for what, *_ in one.changes} >= {"baseline='mean'", "two-query, no baseline"}
+    reads = {change.what: change.reads for change in one.changes()}
+    assert reads["sgd: gradients are seen"] == "gradients"
+    assert reads["baseline='mean'"] == reads["two-query, no baseline"] == "losses"
+
+
+def test_queries_are_told_by_their_kind() -> None:
+    """A gradient, a slope and a loss are no numbers of one kind."""
+    kinds = {"sgd": "gradients", "forward-gradient": "slopes", "two-query": "losses", "one-query": "losses"}
+    for rule, kind in kinds.items():
+        advice = plan(risk=0.3, dimension=3, rule=rule)
+        assert advice.reads == kind
+        assert f"{advice.queries:,} {kind}" in str(advice)
+    first, *others = plan(risk=0.3, dimension=3, rule="two-query").changes()
+    assert str(first).endswith(f"{first.samples:,} gradients")
+    assert {one.reads for one in others} == {"losses"}
+    assert {one.queries // one.samples for one in others} == {2, 6}
+
+
+def test_printing_a_plan_tunes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    advice = plan(risk=0.1, dimension=6)
+    before = str(advice)
+
+    def fail(*given: object, **named: object) -> None:
+        raise AssertionError("a plan was made")
+
+    for name in ("_to_risk", "_with_budget", "_tuned", "_Recursion"):
+        monkeypatch.setattr(planning, name, fail)
+    assert str(advice) == before
+    with pytest.raises(AssertionError, match="was made"):
+        advice.changes()
 
 
 def test_a_plan_reads_well() -> None:
     text = str(plan(risk=0.1, dimension=6, rule="two-query", law="rademacher"))
-    for said in ("two-query, dimension 6", "0.1 of parameters (from 1; exact", "(2 per sample)", "α_k = ", "sgd"):
+    for said in ("two-query, dimension 6", "0.1 of parameters (from 1; exact", "losses (2 per sample)", "α_k = "):
         assert said in text
     assert "oracle" in str(plan(risk=0.1, dimension=6, schedule="oracle"))
 
@@ -138,11 +168,11 @@ def test_a_plan_reads_well() -> None:
     [
         ({}, "one target"),
         ({"risk": 0.1, "samples": 10}, "one target"),
-        ({"risk": 0.0}, "risk is none"),
-        ({"risk": -1.0}, "risk is none"),
-        ({"risk": 1.0}, "risk is none"),
-        ({"risk": "low"}, "risk is none"),
-        ({"risk": float("nan")}, "risk is none"),
+        ({"risk": 0.0}, "risk is no such number"),
+        ({"risk": -1.0}, "risk is no such number"),
+        ({"risk": 1.0}, "risk is no such number"),
+        ({"risk": "low"}, "risk is no such number"),
+        ({"risk": float("nan")}, "risk is no such number"),
         ({"risk": 0.1, "dimension": 0}, "dimension"),
         ({"risk": 0.1, "rule": "magic"}, "rule"),
         ({"risk": 0.1, "rule": "hebbian"}, "no constant"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
 from typing import Any
 
 import numba
@@ -13,6 +12,7 @@ import numpy as np
 from scipy import optimize
 
 from sparsefire.convergence import fisher
+from sparsefire.convergence._inputs import within
 from sparsefire.convergence.constants import ScalarRisk, scalar_risk
 from sparsefire.convergence.exact import exact_risk
 from sparsefire.convergence.problem import LinearRegression, count, one_of
@@ -27,6 +27,30 @@ MOST = 10**8  # samples: half a second of the scalar recursion
 MOST_KEPT = 10**7  # samples where the whole path of risks has to be held
 FACTORS = (0.55, 64.0)  # of c/(k + k₀), times the smallest variance of inputs
 USUAL, FAST = 1.1, 16.0  # tried first: where noise matters, and where it does not
+
+
+READS = {"sgd": "gradients", "two-query": "losses", "one-query": "losses", "hebbian": "losses"}  # others: slopes
+
+
+@dataclass(frozen=True)
+class Change:
+    """Another way to the same risk.
+
+    Attributes:
+        what: is done otherwise.
+        samples: (X, Y) pairs it takes.
+        queries: of its kind that are read in all.
+        reads: the kind: a ``"gradients"`` query gives all d coordinates of the gradient, a ``"slopes"`` query the slope
+            along one direction, a ``"losses"`` query one number. They cost differently: do not add or compare them.
+    """
+
+    what: str
+    samples: int
+    queries: int
+    reads: str
+
+    def __str__(self) -> str:
+        return f"{self.what:<34}{self.samples:>14,} samples{self.queries:>14,} {self.reads}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +82,13 @@ class Plan:
 
     @property
     def queries(self) -> int:
-        """Losses (or slopes) that are read in all."""
+        """Of its kind (:attr:`reads`) that are read in all."""
         return self.samples * self.update.queries
+
+    @property
+    def reads(self) -> str:
+        """What a query gives: ``"gradients"`` (``sgd``), ``"slopes"`` along a direction, or ``"losses"``."""
+        return READS.get(self.update.rule, "slopes")
 
     @property
     def ratio(self) -> float:
@@ -77,13 +106,17 @@ class Plan:
             return _oracle_steps(scalar_risk(self.problem, self.update), _start(self.problem), self.samples)
         return best_step_sizes(self.problem, self.update, self.samples, of=self.of)[0]
 
-    @cached_property
-    def changes(self) -> tuple[tuple[str, int, int], ...]:
-        """What else one might do for the same risk: (what, samples, queries).
+    def changes(self) -> tuple[Change, ...]:
+        """Return what else one might do for the same risk. Each is a plan of its own: this may take many seconds.
 
-        Slopes by backprop; ±1 directions; d directions and d repeats per sample; a mask on the active coordinates; a
+        Gradients by backprop; ±1 directions; d directions and d repeats per sample; a mask on the active coordinates; a
         baseline. c is tuned for each where that is quick, else 1.1/λ. Those that cannot be told or take more than
         ``most`` samples are left out.
+
+        >>> for change in plan(risk=0.1, dimension=4, rule="two-query").changes()[:2]:
+        ...     print(change)
+        sgd: gradients are seen                       49 samples            49 gradients
+        law='rademacher'                             201 samples           402 losses
         """
         found = []
         for what, update in _variants(self.problem, self.update):
@@ -91,7 +124,7 @@ class Plan:
                 other = _to_risk(self.problem, update, self.risk, self.schedule, self.of, self.most, quick=True)
             except UserError:
                 continue
-            found.append((what, other.samples, other.queries))
+            found.append(Change(what, other.samples, other.queries, other.reads))
         return tuple(found)
 
     def __str__(self) -> str:
@@ -101,16 +134,13 @@ class Plan:
             f"{self.update.rule}, {_described(self.problem, self.update)}",
             f"  risk      {self.risk:.4g} of {self.of} (from {_start_of(self.problem, self.of):.4g}; {kind} recursion)",
             f"  samples   {self.samples:,}",
-            f"  queries   {self.queries:,}" + (f" ({per} per sample)" if per > 1 else ""),
+            f"  queries   {self.queries:,} {self.reads}" + (f" ({per} per sample)" if per > 1 else ""),
             f"  steps     {self._steps()}",
         ]
         if self.reference is not None:
             lines.append(
                 f"  bound     {self.reference.name}, {self.reference.formula}: {self.ratio:.4g} times its samples"
             )
-        if self.changes:
-            lines.append("  instead   " + f"{'':<34}{'samples':>14}{'queries':>14}")
-            lines += [f"            {what:<34}{samples:>14,}{queries:>14,}" for what, samples, queries in self.changes]
         return "\n".join(lines)
 
     def _steps(self) -> str:
@@ -135,14 +165,15 @@ def plan(
 
     The risk is had from the exact recursion, run until it is there. Rules that read one loss have no closed recursion:
     theirs takes the error δ as normal in its fourth moments, which is exact in the limit k → ∞ and was within 10% of
-    simulations for d ≥ 5 and starts of up to 4σ².
+    simulations for d ≥ 5 and starts of up to 4σ². With ``student`` inputs their mean risk does not exist, and with
+    other heavy tails some run may diverge; plans then hold for typical runs.
 
     Args:
         rule: a name of :data:`~sparsefire.convergence.update.RULES`, or an ``Update``.
         problem: or keywords that describe it.
         risk: to be reached, above 0 and below that at the start. Give this, ``samples`` or ``queries``.
         samples: the budget, a whole number of at least 1.
-        queries: the budget in losses (or slopes) read, at least those of one sample.
+        queries: the budget in losses (slopes, gradients) read, at least those of one sample.
         schedule: ``"harmonic"``: α_k = c/(k + k₀) that starts with half the stability limit, k₀ = 2c/limit, with the c
             that needs fewest samples (leaves least risk); ``"oracle"``: steps that make each next risk smallest. Those
             need the risk itself and are a reference.
@@ -333,7 +364,7 @@ def _variants(problem: LinearRegression, update: Update) -> list[tuple[str, Upda
     d = update.mask or problem.dimension
     found: list[tuple[str, Update]] = []
     if update.rule != "sgd":
-        found.append(("sgd: slopes are seen", Update("sgd", mask=update.mask)))
+        found.append(("sgd: gradients are seen", Update("sgd", mask=update.mask)))
     if update.law in ("normal", "uniform") and update.rule not in ("sgd", "hebbian"):
         found.append(("law='rademacher'", replace(update, law="rademacher")))
     if update.rule in ("forward-gradient", "two-query") and update.directions == update.repeats == 1 and d > 1:
@@ -383,9 +414,4 @@ def _start_of(problem: LinearRegression, of: str) -> float:
 
 def _risk_checked(problem: LinearRegression, risk: Any, of: str) -> float:
     start = _start_of(problem, of)
-    number = isinstance(risk, int | float | np.integer | np.floating) and not isinstance(risk, bool)
-    if not number or not 0 < risk < start:
-        raise UserError(
-            "risk is none that learning leads to.", came=repr(risk), expected=f"a number above 0, below {start:g}"
-        )
-    return float(risk)
+    return within(risk, "risk", 0.0, start, f"a number above 0, below the {start:g} at the start")
