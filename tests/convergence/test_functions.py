@@ -7,6 +7,8 @@ import pickle
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sparsefire.convergence.functions import (
     Function,
@@ -15,6 +17,7 @@ from sparsefire.convergence.functions import (
     composition,
     hoelder,
     linear,
+    minimax_exponent,
     multi_index,
     single_index,
 )
@@ -159,6 +162,33 @@ def test_multi_index_sees_its_indices_only() -> None:
     away = np.linalg.svd(rows)[2][2]
     assert f(x + 0.3 * away) == pytest.approx(f(x), abs=1e-10)
     assert abs(float((f(x + 0.3 * rows[0]) - f(x))[0])) > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("layers", "exponent"),
+    [
+        ([(1.0, 2)], 0.5),
+        ([(2.0, 1), (1.0, 1)], 2 / 3),  # additive: β₀* = 2, β₁* = 1
+        ([(0.5, 1), (0.5, 3)], 1 / 4),  # β₀* = 1/4 with t = 1 gives 1/3; β₁* = 1/2 with t = 3 gives 1/4
+        ([(2.0, 4), (0.5, 1), (3.0, 1)], 1 / 3),  # β₀* = 2 · ½ = 1 with t = 4
+        ([(math.inf, 9)], 1.0),
+    ],
+)
+def test_exponents_of_compositions_by_hand(layers: list, exponent: float) -> None:
+    assert minimax_exponent(layers) == pytest.approx(exponent, abs=1e-14)
+
+
+@given(st.floats(0.1, 5.0), st.integers(1, 9), st.floats(1.0, 4.0))
+@settings(max_examples=50, deadline=None)
+def test_a_smooth_function_of_a_rougher_one_changes_nothing(beta: float, t: int, outer: float) -> None:
+    """β_l ≥ 1 further out leaves β* as it is; an outer function as smooth, on t inputs, is no slower."""
+    assert minimax_exponent([(beta, t), (max(outer, beta), t)]) == pytest.approx(2 * beta / (2 * beta + t), rel=1e-12)
+
+
+@pytest.mark.parametrize("wrong", [[], 3, [(0.0, 2)], [(1.0, 0)], [(1.0, 1.5)], [("a", 1)], [(1.0,)], [(math.nan, 1)]])
+def test_layers_that_are_none(wrong) -> None:
+    with pytest.raises(UserError):
+        minimax_exponent(wrong)
 
 
 def test_composition_is_its_formula() -> None:

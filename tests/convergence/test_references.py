@@ -4,11 +4,12 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from sparsefire.convergence import references
 from sparsefire.convergence.exact import exact_risk
+from sparsefire.convergence.fisher import first_order_bound
+from sparsefire.convergence.functions import hoelder, linear, minimax_exponent, multi_index
+from sparsefire.convergence.problem import LinearRegression
 from sparsefire.convergence.schedules import harmonic
 from sparsefire.errors import UserError
 from sparsefire.randomness import stream
@@ -75,35 +76,25 @@ def test_the_sparse_curve_meets_the_dense_one_when_all_are_active() -> None:
     assert references.sparse(1000, 10)(1.0) == pytest.approx(10 * math.log(math.e * 100))
 
 
-@pytest.mark.parametrize(
-    ("smoothness", "dimensions", "exponent"),
-    [
-        ([1.0], [2], 0.5),
-        ([2.0, 1.0], [1, 1], 2 / 3),  # additive: β₀* = 2, β₁* = 1
-        ([0.5, 0.5], [1, 3], 1 / 4),  # β₀* = 1/4 with t = 1 gives 1/3; β₁* = 1/2 with t = 3 gives 1/4
-        ([2.0, 0.5, 3.0], [4, 1, 1], 1 / 3),  # β₀* = 2 · ½ = 1 with t = 4
-    ],
-)
-def test_exponents_of_compositions_by_hand(smoothness: list, dimensions: list, exponent: float) -> None:
-    assert references.composition(smoothness, dimensions).exponent == pytest.approx(exponent, abs=1e-14)
-
-
-@given(st.floats(0.1, 5.0), st.integers(1, 9), st.floats(1.0, 4.0))
-@settings(max_examples=50, deadline=None)
-def test_a_smooth_function_of_a_rougher_one_changes_nothing(beta: float, t: int, outer: float) -> None:
-    """β_l ≥ 1 further out leaves β* as it is; an outer function as smooth, on t inputs, is no slower."""
-    whole = references.composition([beta, max(outer, beta)], [t, t])
-    assert whole.exponent == pytest.approx(references.hoelder(beta, t).exponent, rel=1e-12)
-    n = np.array([10.0, 1e3, 1e6])
-    assert np.allclose(whole(n), n**-whole.exponent)
+def test_the_exponent_is_that_of_the_function() -> None:
+    for function in (hoelder(0.7, 3, rng=0), multi_index(2.0, 9, 2, rng=0), linear(4, rng=0)):
+        curve = references.nonparametric(function)
+        assert curve.exponent == function.exponent
+        assert curve(1000.0) == pytest.approx(1000.0**-function.exponent)
+    assert references.nonparametric(minimax_exponent([(1.0, 2)])).exponent == 0.5
+    assert references.nonparametric(1).exponent == 1.0
 
 
 def test_logarithms_and_constants_are_options() -> None:
-    plain = references.composition([2.0], [3])
-    assert references.composition([2.0], [3], log_power=3.0, constant=2.0)(1e4) == pytest.approx(
-        2 * plain(1e4) * math.log(1e4) ** 3
-    )
-    assert "log n" in references.hoelder(1.0, 1, log_power=1.0).formula
+    plain, other = references.nonparametric(4 / 7), references.nonparametric(4 / 7, log_power=3.0, constant=2.0)
+    assert other(1e4) == pytest.approx(2 * plain(1e4) * math.log(1e4) ** 3)
+    assert "log n" in other.formula
+    assert "log n" not in plain.formula
+
+
+def test_first_order_is_the_bound_of_normal_noise() -> None:
+    bound = first_order_bound(LinearRegression(7, noise=1.5))
+    assert references.first_order(7, 1.5)(20) == bound / 20 == 1.5**2 * 7 / 20
 
 
 def test_budgets_are_converted_and_back() -> None:
@@ -126,9 +117,19 @@ def test_budgets_are_converted_and_back() -> None:
         lambda: references.sparse(5, 6),
         lambda: references.forward_gradient(3, directions=0),
         lambda: references.forward_gradient(3, law="cauchy"),
-        lambda: references.hoelder(0.0, 2),
-        lambda: references.composition([], []),
-        lambda: references.composition([1.0, 2.0], [1]),
+        lambda: references.first_order(3, "a"),
+        lambda: references.one_query(10, noise="a"),
+        lambda: references.one_query(10, noise=-1.0),
+        lambda: references.non_adaptive(10, noise="a"),
+        lambda: references.forward_gradient(10, noise="a"),
+        lambda: references.sparse(10, 2, noise="a"),
+        lambda: references.parametric("own", "a"),
+        lambda: references.first_order(3)("a"),
+        lambda: references.nonparametric(0.0),
+        lambda: references.nonparametric(1.5),
+        lambda: references.nonparametric("smooth"),
+        lambda: references.nonparametric(0.5, constant=0.0),
+        lambda: references.nonparametric(0.5, log_power=-1.0),
         lambda: references.non_adaptive(3, truth=-1.0),
         lambda: references.parametric("own", 1.0, unit="spike"),
         lambda: references.first_order(3)(0),

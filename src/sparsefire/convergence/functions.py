@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from sparsefire import randomness
+from sparsefire.convergence._inputs import from_zero, number, whole
 from sparsefire.errors import UserError
 
 Layers = tuple[tuple[float, int], ...]
@@ -58,12 +59,8 @@ class Function:
 
     @property
     def exponent(self) -> float:
-        """Return a with minimax squared L2 risk n^(-a) over the class, up to logarithms.
-
-        a = min_i 2β*_i / (2β*_i + t_i), β*_i = β_i Π_{l > i} min(β_l, 1) (J. Schmidt-Hieber 2020, arXiv:1708.06633),
-        over all layers of all paths. One Hölder layer gives 2β/(2β + d) (C. J. Stone 1982, doi:10.1214/aos/1176345969).
-        """
-        return min(_exponent(path) for path in self.paths)
+        """Return a with minimax squared L2 risk n^(-a) over the class: the least :func:`minimax_exponent` of a path."""
+        return min(minimax_exponent(path) for path in self.paths)
 
     def coordinates(self, x: Any) -> np.ndarray | None:
         """Return what the outermost rough layer sees, [n, t] in [0, 1], known to an oracle only; None for sums."""
@@ -82,10 +79,31 @@ class Function:
         >>> x.shape, y.shape
         ((10, 3), (10,))
         """
-        rows = checked_count(n, "sample size")
+        rows = whole(n, "sample size", 1)
         generator = randomness.stream(rng, "design and noise")
         x = generator.random((rows, self.dimension))
-        return x, self(x) + checked_noise(noise) * generator.standard_normal(rows)
+        return x, self(x) + from_zero(noise, "noise") * generator.standard_normal(rows)
+
+
+def minimax_exponent(layers: Sequence[tuple[float, int]]) -> float:
+    """Return a with minimax squared L2 risk n^(-a) over compositions of Hölder functions, up to logarithms.
+
+    a = min_i 2β*_i / (2β*_i + t_i), β*_i = β_i Π_{l > i} min(β_l, 1) (J. Schmidt-Hieber 2020, arXiv:1708.06633). One
+    layer gives 2β/(2β + d) (C. J. Stone 1982, doi:10.1214/aos/1176345969); layers that cost nothing give 1.
+
+    Args:
+        layers: (smoothness β_i, number of arguments t_i on which each component depends), from the inside out; β above
+            0, infinite for a map that costs nothing.
+
+    >>> minimax_exponent([(2, 1)]), minimax_exponent([(0.5, 1), (0.5, 3)])
+    (0.8, 0.25)
+    """
+    found, after = 1.0, 1.0
+    for beta, arguments in reversed(_layers(layers)):
+        if math.isfinite(beta):
+            found = min(found, 2 * beta * after / (2 * beta * after + arguments))
+        after *= min(beta, 1.0)
+    return found
 
 
 def hoelder(beta: float, dimension: int = 1, rng: Any = None) -> Function:
@@ -116,7 +134,7 @@ def hoelder(beta: float, dimension: int = 1, rng: Any = None) -> Function:
     >>> f.exponent, f(np.array([[0.25], [0.75]])).round(6).tolist()
     (0.5, [2.167724, 0.277446])
     """
-    smoothness, d = _checked_beta(beta), checked_count(dimension, "dimension")
+    smoothness, d = _checked_beta(beta), whole(dimension, "dimension", 1)
     if d > _WIDEST:
         raise UserError(
             "bumps in so many dimensions are needles.",
@@ -139,7 +157,7 @@ def additive(beta: float, dimension: int, rng: Any = None) -> Function:
     >>> additive(1.0, 5, rng=0).exponent == 2 / 3
     True
     """
-    d = checked_count(dimension, "dimension")
+    d = whole(dimension, "dimension", 1)
     parts = tuple(hoelder(beta, 1, randomness.stream(rng, "part", i)) for i in range(d))
     return _standardised(_Sum(parts), d, (((float(beta), 1), (math.inf, d)),))
 
@@ -165,7 +183,7 @@ def multi_index(beta: float, dimension: int, indices: int, rng: Any = None) -> F
     >>> multi_index(0.5, 5, 2, rng=0).exponent == 1 / 3
     True
     """
-    d, t = checked_count(dimension, "dimension"), checked_count(indices, "number of indices")
+    d, t = whole(dimension, "dimension", 1), whole(indices, "number of indices", 1)
     if t > d:
         raise UserError("there are no more indices than coordinates.", came=f"{t} of {d}", expected=f"1 to {d}")
     normal = randomness.stream(rng, "indices").standard_normal((d, t))
@@ -214,36 +232,14 @@ def linear(dimension: int, nonzero: int | None = None, rng: Any = None) -> Funct
     >>> linear(20, 3, rng=0).exponent
     1.0
     """
-    d = checked_count(dimension, "dimension")
-    s = d if nonzero is None else checked_count(nonzero, "number of non-zero coefficients")
+    d = whole(dimension, "dimension", 1)
+    s = d if nonzero is None else whole(nonzero, "number of non-zero coefficients", 1)
     if s > d:
         raise UserError("there are no more coefficients than coordinates.", came=f"{s} of {d}", expected=f"1 to {d}")
     generator = randomness.stream(rng, "coefficients")
     theta = np.zeros(d)
     theta[generator.permutation(d)[:s]] = generator.choice([-1.0, 1.0], s)
     return Function(_Linear(theta), d, (((math.inf, d),),), 0.0, math.sqrt(s) / _SPREAD)
-
-
-def checked_count(value: Any, name: str, least: int = 1) -> int:
-    """Return a whole number, or raise when it is below ``least`` or none.
-
-    >>> checked_count(3, "dimension")
-    3
-    """
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise UserError(f"the {name} is no such number.", came=repr(value), expected=f"a whole number, {least} or more")
-    return int(value)
-
-
-def checked_noise(noise: Any) -> float:
-    """Return a standard deviation of noise, or raise when it is none.
-
-    >>> checked_noise(1)
-    1.0
-    """
-    if isinstance(noise, bool) or not isinstance(noise, int | float | np.number) or not 0 <= noise < math.inf:
-        raise UserError("noise is a standard deviation.", came=repr(noise), expected="a finite number, 0 or more")
-    return float(noise)
 
 
 @dataclass(frozen=True, eq=False)
@@ -265,11 +261,11 @@ class _Bumps:
     def __call__(self, x: np.ndarray) -> np.ndarray:
         power = math.floor(self.beta) + 1
         total = np.zeros(len(x))
-        for number, shift, key in zip(self.numbers, self.shifts, self.keys, strict=True):
-            places = x * number + shift
+        for count, shift, key in zip(self.numbers, self.shifts, self.keys, strict=True):
+            places = x * count + shift
             heights = np.abs(np.sin(np.pi * places)).prod(1) ** power
             cells = np.floor(places).astype(np.int64).astype(np.uint64)
-            total += number**-self.beta * _signs(cells, key) * heights
+            total += count**-self.beta * _signs(cells, key) * heights
         return total
 
     def coordinates(self, x: np.ndarray) -> np.ndarray:
@@ -353,15 +349,6 @@ def _evaluated(shape: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -> np.n
     return np.concatenate([shape(x[start : start + _ROWS]) for start in range(0, len(x), _ROWS)])
 
 
-def _exponent(layers: Layers) -> float:
-    found, after = 1.0, 1.0
-    for beta, arguments in reversed(layers):
-        if math.isfinite(beta):
-            found = min(found, 2 * beta * after / (2 * beta * after + arguments))
-        after *= min(beta, 1.0)
-    return found
-
-
 def _points(x: Any, dimension: int) -> np.ndarray:
     points = np.asarray(x, dtype=np.float64)
     if points.ndim != 2 or points.shape[1] != dimension:
@@ -369,7 +356,24 @@ def _points(x: Any, dimension: int) -> np.ndarray:
     return points
 
 
+def _layers(layers: Any) -> Layers:
+    """Return (β, t) of each layer, checked."""
+    try:
+        found = tuple((beta, whole(arguments, "number of arguments", 1)) for beta, arguments in layers)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        found = ()
+    if not found or not all(number(beta) and beta > 0 for beta, _ in found):
+        raise UserError(
+            "these are no layers of a composition.",
+            came=repr(layers),
+            expected="pairs (smoothness above 0, number of arguments), 1 or more",
+        )
+    return found
+
+
 def _checked_beta(beta: Any) -> float:
-    if isinstance(beta, bool) or not isinstance(beta, int | float | np.number) or not 0 < beta <= 4:
+    if not number(beta) or not 0 < beta <= 4:
         raise UserError("there is no function of this smoothness here.", came=repr(beta), expected="β in (0, 4]")
     return float(beta)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from sparsefire.convergence.problem import count, one_of
+from sparsefire.convergence._inputs import above, floats, from_zero, number
+from sparsefire.convergence.fisher import first_order_bound
+from sparsefire.convergence.functions import Function
+from sparsefire.convergence.problem import LinearRegression, count, one_of
 from sparsefire.errors import UserError
 
 UNITS = ("sample", "query")
@@ -41,7 +44,7 @@ class Reference:
     curve: Callable[[np.ndarray], np.ndarray] = field(repr=False)
 
     def __call__(self, k: Any) -> Any:
-        budget = np.asarray(k, dtype=float)
+        budget = floats(k, "the budget")
         if not np.all(budget > 0):
             raise UserError("a budget is above 0.", came=repr(k), expected=f"numbers of {self.unit} above 0")
         found = np.asarray(self.curve(budget), dtype=float)
@@ -56,7 +59,7 @@ class Reference:
         >>> forward_gradient(10).per_query(2)(400) == forward_gradient(10)(200)
         True
         """
-        return self._counted("query", 1 / _above(queries, "queries"))
+        return self._counted("query", 1 / above(queries, "queries"))
 
     def per_sample(self, queries: float) -> Reference:
         """Return the curve over samples, the reverse of :meth:`per_query`.
@@ -64,7 +67,7 @@ class Reference:
         >>> one_query(10).per_sample(3)(100) == one_query(10)(300)
         True
         """
-        return self._counted("sample", _above(queries, "queries"))
+        return self._counted("sample", above(queries, "queries"))
 
     def _counted(self, unit: str, factor: float) -> Reference:
         if self.unit == unit:
@@ -76,6 +79,8 @@ class Reference:
 def first_order(dimension: int, noise: float = 1.0) -> Reference:
     """Return σ²d/k: slopes of every sample are seen, isotropic inputs, normal noise (Cramér–Rao, reached by SGD).
 
+    The curve of :func:`sparsefire.convergence.first_order_bound`, which has other noises and covariances.
+
     Args:
         dimension: d ≥ 1.
         noise: standard deviation σ ≥ 0.
@@ -83,26 +88,35 @@ def first_order(dimension: int, noise: float = 1.0) -> Reference:
     >>> first_order(10)(1000)
     0.01
     """
-    return _parametric("first order", "σ²d/k", "Cramér–Rao", noise**2 * count(dimension, "dimension"), noise)
+    constant = first_order_bound(LinearRegression(dimension, noise=noise))
+    return _parametric("first order", "σ²d/k", "Cramér–Rao", constant)
 
 
 def one_query(dimension: int, noise: float = 1.0) -> Reference:
     """Return 2σ²d²/k: one squared loss is read per sample, at a point chosen from what was read before.
 
-    Normal isotropic inputs and normal noise. One query at distance v from θ* has the Fisher information
-    2vv′/(σ² + |v|²)², of trace 1/(2σ²) at most, and tr I⁻¹ ≥ d²/tr I. The setting is that of arXiv 2311.03483.
+    The Cramér–Rao bound, for normal isotropic inputs and normal noise only: for estimators without bias at any k, and
+    for regular ones as k → ∞ (there the least that any can have near every θ*). A biased one, such as a start close to
+    θ*, may be below it at finite k. One query at distance v from θ* has the Fisher information 2vv′/(σ² + |v|²)², of
+    trace 1/(2σ²) at most, and tr I⁻¹ ≥ d²/tr I. Other inputs and noises: :func:`sparsefire.convergence.query_bound`,
+    which may be lower. The setting is that of arXiv 2311.03483.
+
+    Args:
+        dimension: d ≥ 1.
+        noise: standard deviation σ ≥ 0.
 
     >>> one_query(10)(1000)
     0.2
     """
-    constant = 2 * noise**2 * count(dimension, "dimension") ** 2
-    return _parametric("one query, adaptive", "2σ²d²/k", "Cramér–Rao; arXiv 2311.03483", constant, noise, "query")
+    constant = 2 * from_zero(noise, "noise") ** 2 * count(dimension, "dimension") ** 2
+    return _parametric("one query, adaptive", "2σ²d²/k", "Cramér–Rao; arXiv 2311.03483", constant, "query")
 
 
 def non_adaptive(dimension: int, noise: float = 1.0, truth: float = 1.0) -> Reference:
     """Return 2(σ² + ‖θ*‖²)d²/k: the queries are normal points that were chosen before anything was read.
 
-    The limit of large d, at the best spread of the points, τ² = (σ² + ‖θ*‖²)/d.
+    The Cramér–Rao bound in the sense of :func:`one_query`, in the limit of large d, at the best spread of the points,
+    τ² = (σ² + ‖θ*‖²)/d.
 
     Args:
         dimension: d ≥ 1.
@@ -112,9 +126,9 @@ def non_adaptive(dimension: int, noise: float = 1.0, truth: float = 1.0) -> Refe
     >>> non_adaptive(10, truth=10.0)(1000) / one_query(10)(1000)  # what adapting gains: 1 + ‖θ*‖²/σ²
     11.0
     """
-    constant = 2 * (noise**2 + _from_zero(truth, "truth")) * count(dimension, "dimension") ** 2
+    constant = 2 * (from_zero(noise, "noise") ** 2 + from_zero(truth, "truth")) * count(dimension, "dimension") ** 2
     return _parametric(
-        "one query, not adaptive", "2(σ² + ‖θ*‖²)d²/k", "Cramér–Rao; arXiv 2311.03483", constant, noise, "query"
+        "one query, not adaptive", "2(σ² + ‖θ*‖²)d²/k", "Cramér–Rao; arXiv 2311.03483", constant, "query"
     )
 
 
@@ -137,8 +151,7 @@ def forward_gradient(dimension: int, noise: float = 1.0, directions: int = 1, la
         "forward gradient",
         f"σ²d(d + l {'+' if extra > 0 else '−'} 1)/(lk)",
         "arXiv 2309.15001" if several == 1 else "arXiv 2411.17567",
-        noise**2 * d * (d + several + extra) / several,
-        noise,
+        from_zero(noise, "noise") ** 2 * d * (d + several + extra) / several,
     )
 
 
@@ -155,58 +168,41 @@ def sparse(dimension: int, active: int, noise: float = 1.0) -> Reference:
     """
     d = count(dimension, "dimension")
     s = count(active, "active", d)
-    constant = noise**2 * s * math.log(math.e * d / s)
-    return _parametric("sparse, support unknown", "σ² s log(ed/s)/k", "arXiv 0910.2042", constant, noise)
+    constant = from_zero(noise, "noise") ** 2 * s * math.log(math.e * d / s)
+    return _parametric("sparse, support unknown", "σ² s log(ed/s)/k", "arXiv 0910.2042", constant)
 
 
-def hoelder(smoothness: float, dimension: int, *, log_power: float = 0.0, constant: float = 1.0) -> Reference:
-    """Return n^(−2β/(2β + d)): regression functions of Hölder smoothness β on d inputs (Stone, 1982).
-
-    Args:
-        smoothness: β > 0.
-        dimension: d ≥ 1.
-        log_power: the curve is multiplied by (log n)^p; the minimax risk in mean square has p = 0.
-        constant: factor > 0; the formula says nothing about it.
-
-    >>> round(hoelder(2, 1).exponent, 3)
-    0.8
-    """
-    beta, d = _above(smoothness, "smoothness"), count(dimension, "dimension")
-    return _nonparametric(
-        "Hölder", "n^(−2β/(2β + d))", "doi:10.1214/aos/1176345969", 2 * beta / (2 * beta + d), log_power, constant
-    )
-
-
-def composition(
-    smoothness: Sequence[float], dimensions: Sequence[int], *, log_power: float = 0.0, constant: float = 1.0
+def nonparametric(
+    of: Function | float, *, log_power: float = 0.0, constant: float = 1.0, name: str = "", source: str = ""
 ) -> Reference:
-    """Return max_i n^(−2β_i*/(2β_i* + t_i)), β_i* = β_i ∏_{l > i} min(β_l, 1): compositions of Hölder functions.
+    """Return n^(−a): what squared risk falls like where nothing but the smoothness of a function is known.
 
     Args:
-        smoothness: β_0 … β_q > 0, of the innermost function first.
-        dimensions: t_0 … t_q ≥ 1, on how many inputs each component of a function depends.
-        log_power: of log n; deep ReLU networks reach the curve with p = 3 (arXiv 1708.06633, theorem 1 and its
-            corollaries).
-        constant: factor > 0.
+        of: a function of :mod:`sparsefire.convergence.functions`, whose exponent a is that of its class, or a itself,
+            in (0, 1], such as :func:`~sparsefire.convergence.functions.minimax_exponent` of a class without an example.
+        log_power: the curve is multiplied by (log n)^p, p ≥ 0. The minimax risk of a Hölder class has p = 0; deep ReLU
+            networks reach that of compositions with p = 3 (arXiv 1708.06633, theorem 1 and its corollaries).
+        constant: factor > 0; the theory says nothing about it.
+        name, source: of the curve, for a table; by default those of the exponents of ``functions``.
 
-    >>> round(composition([2, 1], [1, 1]).exponent, 4)  # additive model: the outer Lipschitz function is the slow one
-    0.6667
+    >>> from sparsefire.convergence.functions import hoelder, minimax_exponent
+    >>> nonparametric(hoelder(2.0, 1, rng=0)).exponent
+    0.8
+    >>> round(nonparametric(minimax_exponent([(2, 1), (1, 1)]))(1000), 4)  # an additive model
+    0.01
     """
-    betas = [_above(beta, "smoothness") for beta in smoothness]
-    sizes = [count(t, "dimensions") for t in dimensions]
-    if not betas or len(betas) != len(sizes):
-        raise UserError(
-            "every function of a composition has a smoothness and a dimension.",
-            came=f"{len(betas)} and {len(sizes)}",
-            expected="two lists of one length, 1 or more",
-        )
-    exponents = []
-    for i, (beta, t) in enumerate(zip(betas, sizes, strict=True)):
-        effective = beta * math.prod(min(outer, 1.0) for outer in betas[i + 1 :])
-        exponents.append(2 * effective / (2 * effective + t))
-    return _nonparametric(
-        "composition", "max_i n^(−2β_i*/(2β_i* + t_i))", "arXiv 1708.06633", min(exponents), log_power, constant
-    )
+    exponent = of.exponent if isinstance(of, Function) else of
+    if not number(exponent) or not 0 < exponent <= 1:
+        raise UserError("there is no such exponent.", came=repr(of), expected="a Function, or a number in (0, 1]")
+    factor, power = above(constant, "constant"), from_zero(log_power, "log_power")
+
+    def curve(n: np.ndarray) -> np.ndarray:
+        logs = np.log(n) ** power if power else 1.0
+        return factor * n**-exponent * logs
+
+    formula = f"n^(−{exponent:.4g})" + (f" (log n)^{power:g}" if power else "")
+    where = source or "doi:10.1214/aos/1176345969; arXiv 1708.06633"
+    return Reference(name or "nonparametric", formula, where, float(exponent), "sample", curve)
 
 
 def parametric(name: str, constant: float, *, unit: str = "sample", source: str = "") -> Reference:
@@ -216,35 +212,9 @@ def parametric(name: str, constant: float, *, unit: str = "sample", source: str 
     0.5
     """
     one_of(unit, "unit", UNITS)
-    return _parametric(name, f"{constant:.6g}/k", source, _from_zero(constant, "constant"), 0.0, unit)
+    constant = from_zero(constant, "constant")
+    return _parametric(name, f"{constant:.6g}/k", source, constant, unit)
 
 
-def _parametric(name: str, formula: str, source: str, constant: float, noise: float, unit: str = "sample") -> Reference:
-    _from_zero(noise, "noise")
+def _parametric(name: str, formula: str, source: str, constant: float, unit: str = "sample") -> Reference:
     return Reference(name, formula, source, 1.0, unit, lambda k: constant / k)
-
-
-def _nonparametric(
-    name: str, formula: str, source: str, exponent: float, log_power: float, constant: float
-) -> Reference:
-    factor, power = _above(constant, "constant"), _from_zero(log_power, "log_power")
-
-    def curve(n: np.ndarray) -> np.ndarray:
-        logs = np.log(n) ** power if power else 1.0
-        return factor * n**-exponent * logs
-
-    text = formula if not power else f"{formula} (log n)^{power:g}"
-    return Reference(name, text, source, exponent, "sample", curve)
-
-
-def _above(value: Any, name: str) -> float:
-    if _from_zero(value, name) == 0:
-        raise UserError(f"{name} is no such number.", came=repr(value), expected="a number above 0")
-    return float(value)
-
-
-def _from_zero(value: Any, name: str) -> float:
-    number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    if not number or not 0 <= value < math.inf:
-        raise UserError(f"{name} is no such number.", came=repr(value), expected="a number, 0 or more")
-    return float(value)
