@@ -10,17 +10,15 @@ import torch
 from torch import nn
 
 from sparsefire import rules
-from sparsefire.convergence.functions import hoelder, linear, single_index
+from sparsefire.convergence.functions import linear, single_index
 from sparsefire.convergence.networks import (
     GRID,
-    Data,
     Settings,
-    function_data,
     network_risk,
     relu_net,
-    table_data,
     tune,
 )
+from sparsefire.convergence.samples import Data, function_data
 from sparsefire.errors import UserError
 
 SERVED = (
@@ -183,30 +181,7 @@ def test_kinks_are_spread_over_the_inputs() -> None:
     assert abs(float(deep[2].weight.detach().var()) * 300 / 2 - 1) < 4 * math.sqrt(2 / 60_000)
 
 
-def test_function_data_is_standardised_and_noiseless_where_tested() -> None:
-    f = hoelder(1.0, 2, rng=0)
-    data = function_data(f, 5000, 0.3, rng=1, test=500)
-    assert abs(data.x.mean()) < 4 / 100
-    assert abs(data.x.var() - 1) < 0.05
-    np.testing.assert_allclose(f(data.test_x / math.sqrt(12) + 0.5), data.test_y, atol=1e-4)
-    assert data.x.dtype == data.y.dtype == np.float32
-
-
-def test_table_data_learns_and_tests_on_other_rows() -> None:
-    generator = np.random.default_rng(0)
-    x = generator.normal(3.0, 2.0, size=(300, 2))
-    x[:, 1] = 7.0  # a constant column
-    y = np.arange(300.0)
-    data = table_data(x, y, 200, rng=0)
-    again = table_data(x, y, 200, rng=0, test=50)
-    assert len(data.test_y) == 100
-    np.testing.assert_array_equal(again.test_y, data.test_y[:50])
-    together = np.sort(np.concatenate([data.y, data.test_y]))
-    np.testing.assert_allclose(np.diff(together), np.diff(together)[0], rtol=1e-3)  # every row once
-    np.testing.assert_allclose([data.x[:, 0].mean(), data.x[:, 0].std(), data.y.std()], [0, 1, 1], atol=1e-5)
-
-
-def test_tune_takes_the_least_mean_risk_of_its_own_replicates() -> None:
+def test_tune_takes_the_least_loss_on_rows_that_it_holds_out() -> None:
     asked = []
 
     def make(rng) -> Data:
@@ -215,12 +190,38 @@ def test_tune_takes_the_least_mean_risk_of_its_own_replicates() -> None:
 
     grid = (Settings(1e-4), Settings(3e-2), Settings(3e-2, stopping=False))
     found = tune(make, (8,), "backprop", grid=grid, replicates=3, steps=60, rng=0)
-    assert found.risks.shape == (3, 3)
+    assert found.losses.shape == (3, 3)
     assert len(asked) == 3
-    assert found.settings == grid[int(found.risks.mean(1).argmin())]
+    assert found.settings == grid[int(found.losses.mean(1).argmin())]
     assert found.settings.rate == 3e-2
     again = tune(make, (8,), "backprop", grid=grid, replicates=3, steps=60, rng=0)
-    np.testing.assert_array_equal(found.risks, again.risks)
+    np.testing.assert_array_equal(found.losses, again.losses)
+
+
+def test_tune_never_looks_at_the_test_rows() -> None:
+    """Where the test rows say the opposite of the sample, the choice and its losses are what they were."""
+
+    def lying(rng) -> Data:
+        data = easy(60, int(rng.integers(1000)))
+        return Data(data.x, data.y, data.test_x, -data.test_y)
+
+    def honest(rng) -> Data:
+        return easy(60, int(rng.integers(1000)))
+
+    grid = (Settings(1e-4), Settings(3e-2))
+    told, lied = (tune(make, (8,), "backprop", grid=grid, steps=60, rng=0) for make in (honest, lying))
+    np.testing.assert_array_equal(told.losses, lied.losses)
+    assert lied.settings.rate == 3e-2  # which has the larger risk on those test rows
+
+
+def test_losses_of_tune_are_risks_and_noise() -> None:
+    """Held-out rows are rows like all others: the loss of a trained network is its risk and σ² in the mean."""
+
+    def make(rng) -> Data:
+        return easy(400, int(rng.integers(1000)))
+
+    found = tune(make, (4,), "backprop", grid=(Settings(3e-2),), replicates=6, steps=100, rng=0)
+    assert found.losses.mean() == pytest.approx(0.25 + 0.02, abs=4 * 0.25 * math.sqrt(2 / (6 * 80)))
 
 
 def test_the_grid_is_the_same_for_all() -> None:
@@ -254,9 +255,3 @@ def test_wrong_input_is_named() -> None:
         network_risk(data, lambda dimension, rng: 3, "backprop")
     with pytest.raises(UserError, match="nothing to tune"):
         tune(easy, (4,), "backprop", grid=())
-    with pytest.raises(UserError, match="too few rows"):
-        table_data(np.zeros((10, 2)), np.zeros(10), 10)
-    with pytest.raises(UserError, match="go together"):
-        table_data(np.zeros((10, 2)), np.zeros(9), 5)
-    with pytest.raises(UserError, match="finite"):
-        table_data(np.full((10, 2), np.nan), np.zeros(10), 5)

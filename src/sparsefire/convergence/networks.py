@@ -18,7 +18,8 @@ import torch
 from torch import nn
 
 from sparsefire import randomness
-from sparsefire.convergence.functions import Function, checked_count
+from sparsefire.convergence._inputs import whole
+from sparsefire.convergence.samples import Data
 from sparsefire.errors import Diverged, UserError
 from sparsefire.rules import Rule
 from sparsefire.train.learners import learner
@@ -32,26 +33,8 @@ DIRECTIONS = 64
 BATCH = 128
 """Rows per step: with fewer, the overhead of a step outweighs its work."""
 
-_HELD = 0.2  # share of the sample that early stopping looks at
+_HELD = 0.2  # share of the sample that early stopping, or a choice of settings, looks at
 _FEWEST = 10
-_TESTED = 4096
-
-
-@dataclass(frozen=True, eq=False)
-class Data:
-    """A sample to learn from, and where the risk is taken.
-
-    Attributes:
-        x: inputs with mean about 0 and variance about 1, float32 [n, d].
-        y: noisy targets, float32 [n].
-        test_x: fresh inputs, float32 [m, d].
-        test_y: the noiseless truth there, or held-out targets of a table, float64 [m].
-    """
-
-    x: np.ndarray
-    y: np.ndarray
-    test_x: np.ndarray
-    test_y: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -105,75 +88,14 @@ class Tuned:
     """What :func:`tune` has found.
 
     Attributes:
-        settings: those of least mean risk.
+        settings: those of least mean loss.
         grid: all that were tried.
-        risks: of each, [len(grid), replicates].
+        losses: mean squared error of each on rows held out for this, [len(grid), replicates].
     """
 
     settings: Settings
     grid: tuple[Settings, ...]
-    risks: np.ndarray
-
-
-def function_data(function: Function, n: int, noise: float, rng: Any = None, *, test: int = _TESTED) -> Data:
-    """Return a noisy sample of a function, and its noiseless values at fresh points: risk is then excess risk.
-
-    Args:
-        function: of :mod:`sparsefire.convergence.functions`; its variance is 1, the risk of the mean alone.
-        n: rows.
-        noise: standard deviation.
-        rng: see :func:`sparsefire.randomness.entropy`.
-        test: number of fresh points.
-
-    >>> from sparsefire.convergence.functions import hoelder
-    >>> function_data(hoelder(1.0, 2, rng=0), 100, 0.1, rng=0).x.shape
-    (100, 2)
-    """
-    x, y = function.sample(n, noise, randomness.stream(rng, "sample"))
-    points = checked_count(test, "number of test points")
-    fresh = randomness.stream(rng, "test points").random((points, function.dimension))
-    return Data(_centred(x), y.astype(np.float32), _centred(fresh), function(fresh))
-
-
-def table_data(x: Any, y: Any, n: int, rng: Any = None, *, test: int | None = None) -> Data:
-    """Return n random rows of a table to learn from, and others to be tested on.
-
-    Inputs and targets are standardised by the n rows, so that risk is a share of the variance, noise included: for
-    excess risk subtract that of the best predictor known.
-
-    Args:
-        x: numbers [rows, d].
-        y: [rows].
-        n: rows to learn from.
-        rng: chooses the rows.
-        test: rows to test on; None takes all others.
-
-    >>> x = np.random.default_rng(0).normal(size=(50, 3))
-    >>> table_data(x, x[:, 0], 30, rng=0).test_x.shape
-    (20, 3)
-    """
-    columns, targets = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    if columns.ndim != 2 or targets.shape != columns.shape[:1]:
-        raise UserError(
-            "rows and targets do not go together.",
-            came=f"shapes {columns.shape}, {targets.shape}",
-            expected="(n, d), (n,)",
-        )
-    if not (np.isfinite(columns).all() and np.isfinite(targets).all()):
-        raise UserError("a table is made of finite numbers here.", attempt="drop or fill missing values first")
-    rows, others = checked_count(n, "sample size", 2), len(columns) - n
-    asked = others if test is None else checked_count(test, "number of test rows")
-    if not 0 < asked <= others:
-        raise UserError(
-            "the table has too few rows.", came=f"{len(columns)}", expected=f"more than {rows + (test or 0)}"
-        )
-    order = randomness.stream(rng, "rows").permutation(len(columns))
-    learnt, tested = order[:rows], order[rows : rows + asked]
-    mean, spread = columns[learnt].mean(0), columns[learnt].std(0)
-    spread[spread == 0] = 1.0
-    middle, size = targets[learnt].mean(), targets[learnt].std() or 1.0
-    inputs, values = ((columns - mean) / spread).astype(np.float32), (targets - middle) / size
-    return Data(inputs[learnt], values[learnt].astype(np.float32), inputs[tested], values[tested])
+    losses: np.ndarray
 
 
 def relu_net(dimension: int, widths: Sequence[int] = (64,), rng: Any = None) -> nn.Sequential:
@@ -191,7 +113,7 @@ def relu_net(dimension: int, widths: Sequence[int] = (64,), rng: Any = None) -> 
     [(8, 2), (8,), (1, 8), (1,)]
     """
     generator = randomness.stream(rng, "first weights")
-    sizes = [checked_count(dimension, "dimension"), *(checked_count(width, "width") for width in widths), 1]
+    sizes = [whole(dimension, "dimension", 1), *(whole(width, "width", 1) for width in widths), 1]
     layers: list[nn.Module] = []
     for depth, (before, after) in enumerate(pairwise(sizes)):
         weight, bias = generator.standard_normal((after, before)), np.zeros(after)
@@ -227,7 +149,7 @@ def network_risk(
     that would read more than ``queries`` losses, and the step size follows what is nearer to its end.
 
     Args:
-        data: from :func:`function_data` or :func:`table_data`.
+        data: from :mod:`sparsefire.convergence.samples`.
         net: hidden widths of :func:`relu_net`, or ``factory(dimension, rng)`` that returns a module with one output.
         rule: a name (``"backprop"``, ``"two-query"``, ``"forward-gradient"``, ``"node-perturbation"``,
             ``"unit-differences"``, ``"feedback-alignment"``, …: :data:`sparsefire.train.learners.LEARNERS`), or
@@ -244,19 +166,20 @@ def network_risk(
         UserError: fewer than 10 rows, an unknown rule, a budget below one step.
 
     >>> from sparsefire.convergence.functions import linear
+    >>> from sparsefire.convergence.samples import function_data
     >>> data = function_data(linear(2, rng=0), 200, 0.1, rng=0)
     >>> found = network_risk(data, (8,), "backprop", steps=200, rng=0)
     >>> found.risk < 0.1, found.queries
     (True, 200)
     """
     chosen = _checked(settings or Settings())
-    most, looks = checked_count(steps, "number of steps"), checked_count(checks, "number of checks")
-    limit = math.inf if queries is None else checked_count(queries, "number of queries")
+    most, looks = whole(steps, "number of steps", 1), whole(checks, "number of checks", 1)
+    limit = math.inf if queries is None else whole(queries, "number of queries", 1)
     rows = len(data.x)
     if rows < _FEWEST:
         raise UserError("there are too few rows to train on.", came=str(rows), expected=f"{_FEWEST} or more")
     learnt, held = _divided(rows, chosen.stopping, rng)
-    size = len(learnt) if batch is None else min(checked_count(batch, "batch"), len(learnt))
+    size = len(learnt) if batch is None else min(whole(batch, "batch", 1), len(learnt))
     asked = _rule(rule, directions, rng)
     module = _network(net, data.x.shape[1], rng)
     loss_fn = loss_of("regression", asked.per_example)
@@ -322,19 +245,23 @@ def tune(
     rng: Any = None,
     **given: Any,
 ) -> Tuned:
-    """Return the settings of least mean risk over replicates, the same grid for every rule.
+    """Return the settings of least loss on held-out rows, in the mean over replicates; the same grid for every rule.
 
-    The replicates are for tuning only: take another ``rng`` for the risks that are reported. All settings and, with
-    the same ``rng``, all rules see the same samples and first weights.
+    What a learner could do itself: a fifth of every sample is held out for the choice, and training (with its own rows
+    for early stopping) has the rest; the test rows are never looked at. The loss holds the noise of the held-out rows,
+    the same for all settings, so choose among few settings, or over many replicates where samples are small. They are
+    for tuning only: take another ``rng`` for the risks that are reported. All settings and, with the same ``rng``, all
+    rules see the same samples, held-out rows and first weights.
 
     Args:
         make_data: ``make_data(rng)`` returns a fresh sample; for a table one of rows that no reported risk is taken on.
         net, rule, given: as of :func:`network_risk`.
         grid: settings to try.
-        replicates: samples, 1 or more.
+        replicates: samples, 1 or more, each of 12 rows or more.
         rng: see :func:`sparsefire.randomness.entropy`.
 
     >>> from sparsefire.convergence.functions import linear
+    >>> from sparsefire.convergence.samples import function_data
     >>> make = lambda rng: function_data(linear(2, rng=0), 50, 0.1, rng)
     >>> tune(make, (4,), "backprop", grid=(Settings(1e-4), Settings(1e-1)), steps=50, rng=0).settings.rate
     0.1
@@ -342,15 +269,23 @@ def tune(
     settings, root = tuple(_checked(one) for one in grid), randomness.entropy(rng)
     if not settings:
         raise UserError("there is nothing to tune.", came="an empty grid", expected="one Settings or more")
-    risks = np.empty((len(settings), checked_count(replicates, "number of replicates")))
-    for replicate in range(risks.shape[1]):
-        data = make_data(randomness.stream(root, "tuning sample", replicate))
+    losses = np.empty((len(settings), whole(replicates, "number of replicates", 1)))
+    for replicate in range(losses.shape[1]):
+        own = randomness.integer(root, "tuning", replicate)
+        judged = _judged(make_data(randomness.stream(root, "tuning sample", replicate)), own)
         for i, one in enumerate(settings):
-            own = randomness.integer(root, "tuning", replicate)
-            risks[i, replicate] = network_risk(data, net, rule, settings=one, rng=own, **given).risk
-    if not np.isfinite(risks.mean(1)).any():
+            losses[i, replicate] = network_risk(judged, net, rule, settings=one, rng=own, **given).risk
+    if not np.isfinite(losses.mean(1)).any():
         raise UserError("training diverged with every setting.", attempt="a grid of smaller rates")
-    return Tuned(settings[int(np.argmin(risks.mean(1)))], settings, risks)
+    return Tuned(settings[int(np.argmin(losses.mean(1)))], settings, losses)
+
+
+def _judged(data: Data, rng: Any) -> Data:
+    """Return the sample without a fifth of its rows, which stand where the risk is taken."""
+    order = randomness.stream(rng, "rows that judge").permutation(len(data.x))
+    judges = round(_HELD * len(data.x))
+    learnt, held = order[judges:], order[:judges]
+    return Data(data.x[learnt], data.y[learnt], data.x[held], data.y[held].astype(np.float64))
 
 
 def _kept(path: np.ndarray, stopping: bool, diverged: bool) -> int | None:
@@ -383,7 +318,7 @@ def _rule(rule: str | Callable[[Any], Rule], directions: int | None, rng: Any) -
     if isinstance(rule, str):
         way = learner(rule)
         usual = DIRECTIONS if way.perturbs_weights else 1
-        made = way.make(number, usual if directions is None else checked_count(directions, "number of directions"))
+        made = way.make(number, usual if directions is None else whole(directions, "number of directions", 1))
     elif callable(rule):
         made = rule(number)
     else:
@@ -415,11 +350,6 @@ def _error(module: nn.Module, x: np.ndarray, y: np.ndarray) -> float:
     outputs = module(torch.from_numpy(x)).reshape(-1).double().numpy()
     module.train()
     return float(np.mean((outputs - y) ** 2))
-
-
-def _centred(x: np.ndarray) -> np.ndarray:
-    """Return uniform rows with mean 0 and variance 1."""
-    return ((x - 0.5) * math.sqrt(12.0)).astype(np.float32)
 
 
 def _checked(settings: Settings) -> Settings:
