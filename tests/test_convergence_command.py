@@ -310,6 +310,11 @@ def test_a_mean_that_few_runs_carry_is_told(run, tmp_path):
     assert any("few runs carry the mean" in text for text in told(tmp_path / "out")["cautions"])
 
 
+def test_student_inputs_are_told(run, tmp_path):
+    assert run(*SMALL, "--design", "student", "--out", "out")[0] == 0
+    assert any("medians do" in text for text in told(tmp_path / "out")["cautions"])
+
+
 def test_diverged_runs_give_a_page_without_exponents(run, tmp_path):
     words = ["--dimension", "5,6,7", "--samples", "3000", "--runs", "8", "--step-size", "1", "--out", "out"]
     code, out, err = run(*words)

@@ -9,7 +9,8 @@ where it pays ([arXiv 2411.17567](https://arxiv.org/abs/2411.17567) has the rate
 in a network whose parameters act together? `python benchmarks/repeats.py` measures it.
 """
 READING = """**Repeats survive in networks, and pay sooner than the number of parameters says.** With about as many
-repeats as parameters (100 for the largest) the risk is 1.4 to 2.1 times that of the gradient in every network; the linear law
+repeats as parameters (100 for the largest) the risk is 1.4 to 2.1 times that of the gradient in every network; the
+linear law
 has 2. One repeat costs a factor of 3 to 4, not of p, and what a repeat is worth does not grow with the network: D
 is 5.4, 5.9, 4.6 and 3.4 for 8, 24, 72 and 136 parameters. After 10,000 samples few of the p directions matter to
 the risk, and repeats have to serve those alone; that is our reading, the table does not prove it.

@@ -199,7 +199,7 @@ def simulate_all(
                 estimates.append(RiskEstimate(arrays["steps"], arrays["values"], job.problem, job.update, exact))
                 continue
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # steps beyond the limit are told before, with the limit
+                warnings.simplefilter("ignore", UserWarning)  # cautions of the result say them
                 own = randomness.integer(rng, "convergence", job.problem.dimension)  # fits need dimensions independent
                 found = simulate_risk(
                     job.update, job.problem, steps=job.samples, step_size=job.schedule, runs=job.runs, rng=own,
@@ -244,6 +244,7 @@ def make_outcome(request: ConvergenceRequest, jobs: Sequence[Job], estimates: Se
         in_dimension=in_dimension(jobs, estimates),
         queries=jobs[0].update.queries,
         size=SIZES.get(request.rule, 2),
+        heavy=request.design == "student",
     )
 
 

@@ -89,6 +89,7 @@ class Outcome:
         in_dimension: the exponent of the risk in d after all samples, or None.
         queries: losses or slopes that are read per sample.
         size: power of d in the number of samples after which theory speaks: 2 where risk grows as d² / k.
+        heavy: whether the risk has no variance over runs, as with Student inputs.
     """
 
     rule: str
@@ -99,6 +100,7 @@ class Outcome:
     in_dimension: Exponent | None = None
     queries: int = 1
     size: int = 2
+    heavy: bool = False
 
     @property
     def samples(self) -> int:
@@ -169,6 +171,8 @@ def cautions(outcome: Outcome) -> list[str]:
     steep = [(curve.dimension, curve.largest, curve.stable or 0.0) for curve in outcome.curves if beyond(curve)]
     if steep:
         out.append(steep_text(steep))
+    if outcome.heavy:
+        out.append("With Student inputs risks have no variance over runs: intervals of means do not hold, medians do.")
     carried = [curve for curve in outcome.curves if rare(curve)[1] > RARE * _mean_over_median(curve.dimension)]
     if carried:
         at, ratio, d = max(((*rare(curve), curve.dimension) for curve in carried), key=lambda found: found[1])
