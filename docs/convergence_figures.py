@@ -23,7 +23,7 @@ def rules() -> Markup:
     for name, colour, shape, options, constant in arms:
         rule, options = ("sgd", {}) if options is None else ("forward-gradient", options)
         problem = sf.convergence.LinearRegression(d)
-        schedule = sf.convergence.default_schedule(problem, sf.convergence.Update(rule, **options))
+        schedule = sf.convergence.default_schedule(rule, problem, **options)
         found = sf.convergence.simulate_risk(
             rule, problem, steps=SAMPLES, step_size=schedule, runs=RUNS, record=60, rng=0, **options
         )

@@ -24,8 +24,8 @@ _HOME = {
     "Wiring": "wiring",
 }
 _ROOMS = (
-    "cascades", "convergence", "data", "deploy", "estimators", "evaluate", "kernels", "masks", "parallel", "propagation", "randomness",
-    "report", "rules", "search", "sparsity", "statistics", "studies", "train", "wiring",
+    "cascades", "convergence", "data", "deploy", "estimators", "evaluate", "kernels", "masks", "parallel",
+    "propagation", "randomness", "report", "rules", "search", "sparsity", "statistics", "studies", "train", "wiring",
 )  # fmt: skip
 
 __all__ = ["__version__", *sorted(_HOME), *sorted(_ROOMS)]

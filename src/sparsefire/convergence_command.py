@@ -151,7 +151,7 @@ def read_schedule(text: str, problem: LinearRegression, update: Update) -> Sched
     from sparsefire.convergence.stability import default_schedule
 
     if text.strip() == "auto":
-        given = default_schedule(problem, update)
+        given = default_schedule(update, problem)
         first, later = 1 / float(given(1.0)), 1 / float(given(1e6 + 1))  # (k + k₀)/c, a straight line
         factor = 1e6 / (later - first)
         return Schedule(float(f"{factor:.10g}"), float(f"{first * factor - 1:.10g}"))

@@ -247,20 +247,20 @@ def test_close_to_the_limit_few_runs_carry_the_mean():
 
 def test_default_schedules():
     for rule, d, c in (("sgd", 7, 9), ("forward-gradient", 10, 144)):
-        alpha = default_schedule(LinearRegression(d), Update(rule))
+        alpha = default_schedule(rule, dimension=d)
         assert alpha(5) == pytest.approx(1 / (5 + c), rel=1e-12)
     problem = LinearRegression(3, covariance=FULL)
     least = np.linalg.eigvalsh(FULL)[0]
     for update in (Update("sgd"), Update("forward-gradient", law="rademacher")):
-        alpha = default_schedule(problem, update)
+        alpha = default_schedule(update, problem)
         assert alpha(0) == pytest.approx(stability_limit(update, problem) / 2, rel=1e-9)
         assert 1e9 * alpha(1e9) == pytest.approx(1 / least, rel=1e-3)
-    repeated = default_schedule(LinearRegression(10, design="sphere"), Update("forward-gradient", repeats=5))
+    repeated = default_schedule("forward-gradient", dimension=10, design="sphere", repeats=5)
     assert 1e9 * repeated(1e9) == pytest.approx(0.2, rel=1e-3)
-    once = default_schedule(LinearRegression(5), Update("one-query"))
+    once = default_schedule("one-query", dimension=5)
     assert 1 / once(1) == pytest.approx(151)
     shifted = Update("hebbian", radius=0.5)
-    assert 1 / default_schedule(LinearRegression(5), shifted)(1) == pytest.approx(151 * gradient_scale(shifted))
+    assert 1 / default_schedule(shifted, dimension=5)(1) == pytest.approx(151 * gradient_scale(shifted))
 
 
 def test_scale_of_shifted_spikes_has_no_seam():
@@ -271,16 +271,16 @@ def test_scale_of_shifted_spikes_has_no_seam():
 
 def test_greedy_steps_beat_schedules_and_neighbours():
     problem, update = LinearRegression(10), Update("forward-gradient")
-    alphas, risk = best_step_sizes(problem, update, 300)
+    alphas, risk = best_step_sizes(update, problem, steps=300)
     for k in range(300):
         assert alphas[k] == pytest.approx(risk[k] / (144 * risk[k] + 120), rel=1e-12)
         assert risk[k + 1] == pytest.approx(risk[k] - risk[k] ** 2 / (144 * risk[k] + 120), rel=1e-12)
-    assert np.all(risk[1:] < exact_risk(update, problem, steps=300, step_size=default_schedule(problem, update))[1:])
+    assert np.all(risk[1:] < exact_risk(update, problem, steps=300, step_size=default_schedule(update, problem))[1:])
     np.testing.assert_allclose(risk, exact_risk(update, problem, steps=300, step_size=alphas), rtol=1e-12)
     for covariance, law in ((FULL, "normal"), (FULL, "rademacher"), ([2.0, 1.0, 0.2], "coordinates")):
         problem, update = LinearRegression(3, covariance=covariance), Update("forward-gradient", law=law)
         for of in ("parameters", "prediction"):
-            alphas, risk = best_step_sizes(problem, update, 20, of=of)
+            alphas, risk = best_step_sizes(update, problem, steps=20, of=of)
             given = dict(steps=20, of=of)
             np.testing.assert_allclose(risk, exact_risk(update, problem, step_size=alphas, **given), rtol=1e-10)
             for factor in (0.98, 1.02):
@@ -293,9 +293,9 @@ def test_bad_input_is_named_and_long_steps_are_warned_of():
         with pytest.raises(UserError, match="no closed recursion"):
             stability_limit(rule, dimension=3)
     with pytest.raises(UserError, match="greedy"):
-        best_step_sizes(LinearRegression(3), Update("forward-gradient", repeats=2), 5)
+        best_step_sizes("forward-gradient", dimension=3, repeats=2, steps=5)
     with pytest.raises(UserError, match="no steps"):
-        best_step_sizes(LinearRegression(3), Update("sgd"), 0)
+        best_step_sizes("sgd", dimension=3, steps=0)
     with pytest.raises(UserError, match="schedule gives no step size"):
         spectral_radius("sgd", np.nan, dimension=3)
     with pytest.raises(UserError, match="leads nowhere"):

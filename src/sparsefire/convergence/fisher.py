@@ -14,11 +14,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import linalg, optimize
 
 from sparsefire.convergence import _residuals
 from sparsefire.convergence._inputs import above, within
-from sparsefire.convergence.problem import LinearRegression, one_of
+from sparsefire.convergence.problem import LinearRegression, a_problem, one_of
 from sparsefire.convergence.update import LAWS
 from sparsefire.errors import UserError
 from sparsefire.randomness import stream
@@ -72,7 +72,7 @@ def query_bound(problem: LinearRegression, radius: float | None = None, law: str
     >>> round(query_bound(LinearRegression(10, noise_law="laplace")), 2)
     206.46
     """
-    return problem.dimension / fisher_information(problem, radius, law)
+    return a_problem(problem).dimension / fisher_information(problem, radius, law)
 
 
 def first_order_bound(problem: LinearRegression) -> float:
@@ -87,7 +87,7 @@ def first_order_bound(problem: LinearRegression) -> float:
     >>> first_order_bound(LinearRegression(10, noise=2.0)), first_order_bound(LinearRegression(10, noise_law="laplace"))
     (40.0, 5.0)
     """
-    if problem.eigenvalues[0] <= 0:
+    if a_problem(problem).eigenvalues[0] <= 0:
         raise UserError(
             "inputs tell nothing about some coordinates.", came=f"rank={problem.rank}", expected="full rank"
         )
@@ -209,8 +209,11 @@ def _one_size(problem: LinearRegression, law: str) -> bool:
 def _lengths(law: str, d: int) -> tuple[np.ndarray, np.ndarray]:
     """Return |U|/√d and weights."""
     if law == "normal":
-        nodes, weights = np.polynomial.legendre.leggauss(48)
-        return np.sqrt(stats.chi2.ppf((nodes + 1) / 2, d) / d), weights / 2
+        # Gauss-Laguerre, as |U|²/2 has the density s^(d/2 − 1) e^(−s); from its Jacobi matrix (Golub, Welsch 1969,
+        # doi:10.1090/S0025-5718-69-99647-1), whose weights do not overflow for large d.
+        k, shape = np.arange(128.0), d / 2 - 1
+        halves, vectors = linalg.eigh_tridiagonal(2 * k + shape + 1, np.sqrt(k[1:] * (k[1:] + shape)))
+        return np.sqrt(2 * halves / d), vectors[0] ** 2
     lengths = np.sqrt(np.sum(_directions(law, d) ** 2, axis=1))
     return lengths, np.full(len(lengths), 1 / len(lengths))
 
@@ -227,7 +230,7 @@ def _directions(law: str, d: int) -> np.ndarray:
 def _norm(problem: Any, radius: float | None, law: str) -> float:
     """Check all that can be asked and return |v| = c√d."""
     one_of(law, "law", LAWS)
-    if not problem.isotropic or problem.outputs != 1:
+    if not a_problem(problem).isotropic or problem.outputs != 1:
         raise UserError(
             "the information of a query is told for isotropic inputs and one output.",
             came="covariance=, rank= or outputs=",

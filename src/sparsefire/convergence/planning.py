@@ -104,7 +104,7 @@ class Plan:
             return harmonic(self.factor, self.offset)
         if self.update.reads_one_loss:
             return _oracle_steps(scalar_risk(self.problem, self.update), _start(self.problem), self.samples)
-        return best_step_sizes(self.problem, self.update, self.samples, of=self.of)[0]
+        return best_step_sizes(self.update, self.problem, steps=self.samples, of=self.of)[0]
 
     def changes(self) -> tuple[Change, ...]:
         """Return what else one might do for the same risk. Each is a plan of its own: this may take many seconds.
@@ -296,7 +296,7 @@ class _Recursion:
 
     def _path(self, factor: float, samples: int) -> np.ndarray:
         if math.isnan(factor):
-            return best_step_sizes(self.problem, self.update, samples, of=self.of)[1]
+            return best_step_sizes(self.update, self.problem, steps=samples, of=self.of)[1]
         steps = harmonic(factor / self.least, self.offset(factor))
         return exact_risk(self.update, self.problem, steps=samples, step_size=steps, of=self.of)
 

@@ -148,6 +148,21 @@ class LinearRegression:
         return fourth.sphere(self.dimension) if self.design == "sphere" else fourth.independent(kurtosis[self.design])
 
 
+def a_problem(given: Any) -> LinearRegression:
+    """Return the problem, or raise when it is none.
+
+    >>> a_problem(LinearRegression(2)).dimension
+    2
+    """
+    if not isinstance(given, LinearRegression):
+        raise UserError(
+            "this is no problem.",
+            came=type(given).__name__,
+            expected="a LinearRegression, or keywords that describe it",
+        )
+    return given
+
+
 def count(value: Any, name: str, most: int | None = None) -> int:
     """Return a whole number of at least 1, at most ``most``, or raise with its name.
 

@@ -118,7 +118,7 @@ def stationary_risk(
     )
 
 
-def default_schedule(problem: LinearRegression, update: Update) -> Callable[[Any], Any]:
+def default_schedule(rule: str | Update, problem: LinearRegression | None = None, **given: Any) -> Callable[[Any], Any]:
     """Return α_k = 1/(λ (k + k₀)) with k₀ = 2/(λ · stability limit): half the limit at the start, then 1/(λk).
 
     λ is the smallest variance of inputs that is not 0 (times l for ``repeats``, which make l steps per sample). For
@@ -126,10 +126,16 @@ def default_schedule(problem: LinearRegression, update: Update) -> Callable[[Any
     Rules that read one loss have no exact limit; they get k₀ = 6 d² λ_max/λ (and steps divided by the factor
     2 cosh A − 2 sinh(A)/A by which ``hebbian`` scales the gradient).
 
-    >>> alpha = default_schedule(LinearRegression(10), Update("sgd"))
+    Args:
+        rule: a name of :data:`~sparsefire.convergence.update.RULES`, or an ``Update``.
+        problem: or keywords that describe it.
+        **given: fields of ``Update`` and ``LinearRegression``.
+
+    >>> alpha = default_schedule("sgd", dimension=10)
     >>> round(1 / float(alpha(1)), 9)
     13.0
     """
+    problem, update = read(rule, problem, given)
     variances = _moving_variances(problem, update)
     least = float(variances[variances > 0].min()) * update.repeats
     if update.reads_one_loss:
@@ -160,22 +166,29 @@ def warn_unstable(problem: LinearRegression, update: Update, alphas: np.ndarray)
 
 
 def best_step_sizes(
-    problem: LinearRegression, update: Update, steps: int, *, of: str = "parameters"
+    rule: str | Update,
+    problem: LinearRegression | None = None,
+    *,
+    steps: int,
+    of: str = "parameters",
+    **given: Any,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the step sizes α_1 … α_K [K] that make each next risk smallest, and that risk r_0 … r_K [K + 1].
 
     They need what nobody knows, the risk itself: a reference for schedules. For Q = I, α = r/(C r + N σ²).
 
     Args:
-        problem: what is learnt.
-        update: the rule, without ``repeats``.
+        rule: a name of :data:`~sparsefire.convergence.update.RULES`, or an ``Update``, without ``repeats``.
+        problem: or keywords that describe it.
         steps: K ≥ 1.
         of: ``"parameters"`` or ``"prediction"``: the risk that is made small.
+        **given: fields of ``Update`` and ``LinearRegression``.
 
-    >>> alphas, risk = best_step_sizes(LinearRegression(2), Update("sgd"), 2)  # C = 4, N = 2
+    >>> alphas, risk = best_step_sizes("sgd", dimension=2, steps=2)  # C = 4, N = 2
     >>> alphas.round(6).tolist(), risk.round(6).tolist()
     ([0.166667, 0.15625], [1.0, 0.833333, 0.703125])
     """
+    problem, update = read(rule, problem, given)
     one_of(of, "risk", RISKS)
     step_sizes(0.0, steps)
     dynamics = Dynamics(problem, update)

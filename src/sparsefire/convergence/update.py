@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sparsefire.convergence import fourth
-from sparsefire.convergence.problem import LinearRegression, count, one_of
+from sparsefire.convergence.problem import LinearRegression, a_problem, count, one_of
 from sparsefire.errors import UserError
 
 RULES = ("sgd", "forward-gradient", "two-query", "one-query", "hebbian", "node-perturbation", "weight-perturbation")
@@ -138,12 +138,8 @@ def read(
             came=f"{unknown[0]}=",
             expected=", ".join(sorted((ours if problem is not None else ours | theirs) - {"reward"})),
         )
-    if problem is not None and not isinstance(problem, LinearRegression):
-        raise UserError(
-            "this is no problem.",
-            came=type(problem).__name__,
-            expected="a LinearRegression, or keywords that describe it",
-        )
+    if problem is not None:
+        a_problem(problem)
     described = {name: value for name, value in given.items() if name in theirs}
     chosen = {name: value for name, value in given.items() if name in ours}
     if problem is None:
