@@ -7,7 +7,24 @@ Learning without derivatives is slow: a step costs the dimension of what it shak
 any number of losses, does a rule that is driven by noise generalise better from n rows than the gradient does,
 stopped and decayed at its best? And how many losses does it take to get there?
 """
-READING = ""
+READING = """**As a rule no; with the right parameters yes, by a factor of three to six.** Of 67 ratios below about
+three are expected to miss 1 by chance.
+
+- **Sparse truth: two queries on product weights have 0.15 to 0.32 of the risk of the tuned gradient on plain
+  weights**, at every n, with no derivative and no explicit penalty. They are level with the lasso, all five
+  intervals hold 1: what wins is the penalty that the noise is. The gradient on product weights with weight decay
+  would end at the same place, so the advantage is of the noise on products, not of doing without derivatives.
+- **Dense truth: the same rule is 3 to 16% dearer** than the gradient, yet up to 10% below the lasso with few rows:
+  held rows may stop it early, which a path of penalties cannot.
+- **On plain weights noise does not help.** Two queries and one query are 2 to 10% above the gradient in every cell,
+  most intervals above 1. With any number of losses they go where the gradient goes, a little less surely.
+- **Networks, 128 and 512 rows: no difference is seen**, 18 of 18 intervals hold 1 and reach 7 to 40% to either
+  side. **2,048 rows: two queries are dearer** on both functions, 1.31 and 1.18, and node perturbation on the table,
+  1.04; 13 of 18 trainings by two queries still improved at their last step, so 400,000 losses were not enough. One
+  cell of 27 is better, feedback alignment on the table, 0.97 [0.95, 1.00]: as many as chance gives.
+- **With a given number of losses the gradient wins everywhere**, but for product weights on the sparse truth, from
+  10,000 losses on.
+"""
 LASSO = """Risk of two queries on product weights over that of the cross-validated path of the lasso, which is where the
 gradient on product weights with weight decay ends: what is left is what the noise itself does.
 """
