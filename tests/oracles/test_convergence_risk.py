@@ -591,7 +591,7 @@ BAD: list[tuple[str, dict[str, Any]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("rule", "given"), BAD, ids=lambda value: str(value)[:60])
+@pytest.mark.parametrize(("rule", "given"), BAD, ids=lambda v: ",".join(v) if isinstance(v, dict) else str(v))
 def test_bad_input_is_told(rule: str, given: dict[str, Any]) -> None:
     call: dict[str, Any] = {"dimension": 3, "steps": 3, "step_size": 0.01} | given
     with pytest.raises(UserError):

@@ -530,7 +530,7 @@ BAD: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("given", BAD, ids=str)
+@pytest.mark.parametrize("given", BAD, ids=lambda v: ",".join(v) if isinstance(v, dict) else str(v))
 def test_bad_input_is_told(given: dict[str, Any]) -> None:
     call: dict[str, Any] = {"dimension": 2, "steps": 3, "step_size": 0.01, "runs": 2, "rng": 0} | given
     with pytest.raises(UserError):
