@@ -8,7 +8,22 @@ exponent of their worst part ([arXiv 1708.06633](https://arxiv.org/abs/1708.0663
 derivatives no exponent is known. Here they are measured, beside back-propagation and an estimator whose exponent is
 known.
 """
-READING = ""
+READING = """**At equal rows, noise on units and fed-back errors learn rough functions as fast as back-propagation
+does; two queries fall behind, for want of losses.** Of the 36 differences of slopes below about two are
+expected to miss 0 by chance.
+
+- **The harness sees exponents**: the smoother's are within 0.05 of the best possible for all twelve functions.
+- **Node perturbation has the slope of back-propagation** wherever intervals can tell: eleven of twelve hold 0 (the
+  one outside is steeper, +0.12), and five of them exclude a difference of 0.1. Its risks at 4,096 rows are 0.6 to
+  1.26 times back-propagation's.
+- **Feedback alignment** has it on all but four: it is shallower on the composition (−0.12 [−0.16, −0.07]) and for
+  β = 2, d = 2, steeper for β = ½, d = 1 and a little for β = ½, d = 2.
+- **Two queries are shallower on eight of twelve**, by 0.1 to 0.4, and level with the others up to 512 rows. At
+  4,096 rows 71% of their trainings still improved at the last of 200,000 losses: this is a budget, not an exponent.
+- **Low-dimensional structure is found, at a price**: on the composition and the single index the slopes of networks
+  are near those of a smoother that is told the coordinates, at 4 to 7 times its risk; on the full five-dimensional
+  classes networks are level with it or better for β ≤ 1.
+"""
 POWER = """Slopes are at these sizes and these budgets, not at infinity. Half the width of an interval of a slope, in
 the middle over functions; a difference 1.43 times as large is seen with a power of 80%:
 """
