@@ -102,3 +102,13 @@ def test_checks_say_what_came():
         count(5, "rank", 4)
     with pytest.raises(UserError, match="normal, sphere"):
         one_of("gamma", "law", ("normal", "sphere"))
+
+
+def test_modules_of_the_room_are_there_when_asked_for():
+    import sparsefire as sf
+
+    assert sf.convergence.functions.hoelder(1.0).exponent == 2 / 3
+    assert sf.convergence.smoothers.smoother_risk
+    assert sf.convergence.references.first_order(3)(1.0) == 3.0
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = sf.convergence.nothing

@@ -1,7 +1,11 @@
 """How fast learning really is: exact risk, simulated risk, and the inference of exponents, side by side.
 
-Everything that concerns linear regression needs no torch; :mod:`sparsefire.convergence.networks` trains networks.
+Everything that concerns linear regression needs no torch; :mod:`sparsefire.convergence.networks` trains networks on
+``samples`` of ``functions`` or tables, beside ``smoothers``; ``references`` are the curves that theory allows.
 """
+
+import importlib
+from typing import Any
 
 from sparsefire.convergence.constants import asymptotic_constant
 from sparsefire.convergence.dropout import (
@@ -110,3 +114,11 @@ __all__ = [
     "winner_probabilities",
     "wrong_winner_probability",
 ]
+
+_MODULES = ("functions", "networks", "references", "samples", "smoothers")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:  # when they are asked for: networks need torch
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
