@@ -14,7 +14,7 @@ import pytest
 import sparsefire as sf
 
 ROOMS = (
-    "cascades", "data", "deploy", "estimators", "evaluate", "kernels", "masks", "parallel", "propagation",
+    "cascades", "convergence", "data", "deploy", "estimators", "evaluate", "kernels", "masks", "parallel", "propagation",
     "randomness", "report", "rules", "search", "sparsity", "statistics", "studies", "train", "wiring",
 )  # fmt: skip
 PUBLIC = [
