@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from sparsefire.convergence.exact import exact_risk
-from sparsefire.convergence.simulate import simulate_risk
+from sparsefire.convergence.exact.risk import exact_risk
+from sparsefire.convergence.simulation.simulate import simulate_risk
 
 Record = dict[str, Any]
 Risks = np.ndarray  # of all runs at the end
@@ -134,7 +134,7 @@ def speed(law: str, peers: dict[str, Callable[[str, int], Risks]], steps: int, r
 
 CHILD = """
 import resource, sys
-from sparsefire.convergence.simulate import simulate_risk
+from sparsefire.convergence.simulation.simulate import simulate_risk
 def simulate(steps):
     simulate_risk("forward-gradient", dimension=20, steps=steps, step_size=1e-4, runs=1000, rng=0, record=[steps],
                   workers=1, method="vectors")

@@ -15,9 +15,9 @@ import pytest
 
 from sparsefire import randomness
 from sparsefire.cli import main
-from sparsefire.convergence.exact import exact_risk
-from sparsefire.convergence.fits import fit_powers, fit_rate
-from sparsefire.convergence.simulate import simulate_risk
+from sparsefire.convergence.exact.risk import exact_risk
+from sparsefire.convergence.inference.fits import fit_powers, fit_rate
+from sparsefire.convergence.simulation.simulate import simulate_risk
 from sparsefire.convergence.update import RULES
 from sparsefire.convergence_command import ConvergenceRequest, as_options, read_jobs
 from sparsefire.errors import UserError
@@ -162,7 +162,7 @@ def test_the_same_command_again_simulates_nothing(run, tmp_path, monkeypatch):
     def never(*_, **__):
         raise AssertionError("simulated again")
 
-    monkeypatch.setattr("sparsefire.convergence.simulate.simulate_risk", never)
+    monkeypatch.setattr("sparsefire.convergence.simulation.simulate.simulate_risk", never)
     assert run(*words)[0] == 0
     assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()} == before
 
@@ -177,7 +177,7 @@ def test_an_interrupted_command_goes_on_where_it_stopped(run, tmp_path, monkeypa
             raise KeyboardInterrupt
         return simulate_risk(update, problem, **given)
 
-    monkeypatch.setattr("sparsefire.convergence.simulate.simulate_risk", stopping)
+    monkeypatch.setattr("sparsefire.convergence.simulation.simulate.simulate_risk", stopping)
     code, _, err = run(*SMALL, "--out", "out")
     assert code == 130
     assert "the same command resumes" in err

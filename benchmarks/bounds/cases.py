@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from sparsefire.convergence.fisher import score_reward
+from sparsefire.convergence.bounds.fisher import score_reward
 from sparsefire.convergence.problem import LinearRegression
 from sparsefire.convergence.schedules import harmonic
-from sparsefire.convergence.simulate import simulate_risk
+from sparsefire.convergence.simulation.simulate import simulate_risk
 from sparsefire.convergence.update import Update
 from sparsefire.randomness import integer
 

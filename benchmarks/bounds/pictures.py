@@ -13,7 +13,7 @@ from bounds.cases import ATOMS, DESIGNS, DIMENSION, LONG, NOISES, READINGS, Case
 from bounds.tables import INPUTS, NOISE, READ, Cases, bound, limit, scale
 from markupsafe import Markup
 
-from sparsefire.convergence.fisher import fisher_information, score_reward
+from sparsefire.convergence.bounds.fisher import fisher_information, score_reward
 from sparsefire.convergence.problem import LinearRegression
 from sparsefire.report import svg
 

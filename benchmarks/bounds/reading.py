@@ -10,7 +10,7 @@ reads L = (Y − X′(θ + cU))²/2 with signs U ∈ {±1}^d and takes the step 
 query tells most where inputs and noise are normal; the bound is then 2σ²d²/k, and a running mean of the losses as
 baseline b reaches it. What of other inputs and other noise? A query at θ* + v reads |e|, e = ε − X′v, with density
 f_v; its Fisher information J = E ψ², ψ = ∂ log f_v(e)/∂ log |v|, is had by quadrature for every design
-([`fisher_information`](../src/sparsefire/convergence/fisher.py)), and so is that design's own bound,
+([`fisher_information`](../src/sparsefire/convergence/bounds/fisher.py)), and so is that design's own bound,
 
     k · E‖θ̂ − θ*‖²  ≥  d² |v|² / J        for estimators from queries at θ* + v, v ∈ c{±1}^d, adaptive or not.
 
@@ -85,8 +85,8 @@ REWARDS = """## What to read instead
 h against |e|. Laplace noise wants large losses to count less, as every robust estimate does; two-point noise wants a
 residual near σ to lower the estimate of |v| and one near 0 to raise it, as the noise is known up to its sign. Where
 ±1 inputs meet Laplace noise the density has a kink at every value that X′v can take, and the score a jump. h needs
-the laws of inputs and noise and σ ([`score_reward`](../src/sparsefire/convergence/fisher.py) makes it); a brain or a
-chip would have to learn it.
+the laws of inputs and noise and σ ([`score_reward`](../src/sparsefire/convergence/bounds/fisher.py) makes it); a
+brain or a chip would have to learn it.
 """
 
 RADIUS = """## Where to ask
@@ -112,7 +112,7 @@ With normal inputs there are no jumps, and the bound is reached (0.99 [0.95, 1.0
 LAW = """## Simulations against the recursion
 
 The same risks, over what the recursion r ← r (1 − 2α) + α² E‖ĝ‖² says at k = 24,000, fourth moments of errors being
-those of a normal law ([`scalar_risk`](../src/sparsefire/convergence/constants.py)); its limit is what stands after
+those of a normal law ([`scalar_risk`](../src/sparsefire/convergence/exact/constants.py)); its limit is what stands after
 the arrows above.
 """
 

@@ -11,8 +11,8 @@ from bounds.cases import ATOMS, DESIGNS, DIMENSION, NOISES, READINGS, START, Cas
 from figures import Interval, mean
 from scipy import stats
 
-from sparsefire.convergence.constants import asymptotic_constant, scalar_risk
-from sparsefire.convergence.fisher import best_radius, query_bound
+from sparsefire.convergence.bounds.fisher import best_radius, query_bound
+from sparsefire.convergence.exact.constants import asymptotic_constant, scalar_risk
 from sparsefire.convergence.problem import LinearRegression
 from sparsefire.convergence.update import Update
 from sparsefire.randomness import stream

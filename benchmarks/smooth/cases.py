@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from smooth.learners import Setting, predict, standard, train
 
-from sparsefire.convergence import functions
-from sparsefire.convergence.functions import Function
-from sparsefire.convergence.smoothers import smoother_risk
+from sparsefire.convergence.nonparametric import functions
+from sparsefire.convergence.nonparametric.functions import Function
+from sparsefire.convergence.nonparametric.smoothers import smoother_risk
 from sparsefire.randomness import stream
 
 Record = dict[str, Any]

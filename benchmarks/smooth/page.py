@@ -11,7 +11,7 @@ from figures import Interval, mean
 from smooth.cases import FUNCTIONS, HOW, REPLICATES, ROWS, SMOOTH_REPLICATES, SMOOTH_ROWS, SMOOTHER, Record
 from smooth.reading import HEAD, HOW_IT_WAS_DONE, POWER, READING, STOPPED
 
-from sparsefire.convergence.fits import RateFit, fit_rate
+from sparsefire.convergence.inference.fits import RateFit, fit_rate
 
 WINDOW = (256.0, 4096.0)
 """Rows over which slopes are taken: with fewer, some networks do no better than a constant."""

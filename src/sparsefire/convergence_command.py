@@ -18,8 +18,8 @@ from sparsefire.errors import UserError
 from sparsefire.report.convergence_curves import SIZES, Job, Schedule, in_dimension, make_curve, stable
 
 if TYPE_CHECKING:
-    from sparsefire.convergence.estimate import RiskEstimate
     from sparsefire.convergence.problem import LinearRegression
+    from sparsefire.convergence.simulation.estimate import RiskEstimate
     from sparsefire.convergence.update import Update
     from sparsefire.report.convergence_text import Outcome
 
@@ -148,7 +148,7 @@ def read_schedule(text: str, problem: LinearRegression, update: Update) -> Sched
     >>> [str(read_schedule(text, problem, update)) for text in ("auto", "0.01", "2/(k + 50)")]
     ['1/(k + 144)', '0.01', '2/(k + 50)']
     """
-    from sparsefire.convergence.stability import default_schedule
+    from sparsefire.convergence.exact.stability import default_schedule
 
     if text.strip() == "auto":
         given = default_schedule(update, problem)
@@ -180,8 +180,8 @@ def simulate_all(
         rng: the number that decides all random choices.
     """
     from sparsefire import randomness
-    from sparsefire.convergence.estimate import RiskEstimate
-    from sparsefire.convergence.simulate import simulate_risk
+    from sparsefire.convergence.simulation.estimate import RiskEstimate
+    from sparsefire.convergence.simulation.simulate import simulate_risk
     from sparsefire.report.progress import Progress
     from sparsefire.studies import Store, key_of
 

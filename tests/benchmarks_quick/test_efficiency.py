@@ -27,7 +27,7 @@ def test_limits_of_the_normal_case():
 
 
 def test_a_linear_recursion_from_the_truth_is_scaled_to_its_constant(monkeypatch):
-    from sparsefire.convergence.constants import ScalarRisk
+    from sparsefire.convergence.exact.constants import ScalarRisk
 
     monkeypatch.setattr(tables, "scalar_risk", lambda *_: ScalarRisk(5.0, 1.0, 0.0, True))
     found = tables.expected.__wrapped__("normal", "normal", "none", 2, 500)

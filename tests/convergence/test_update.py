@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from sparsefire.convergence.problem import LinearRegression
-from sparsefire.convergence.simulate import simulate_risk
+from sparsefire.convergence.simulation.simulate import simulate_risk
 from sparsefire.convergence.update import LAWS, RULES, Update, read
 from sparsefire.errors import UserError
 

@@ -13,10 +13,10 @@ import pytest
 from scipy import integrate, special, stats
 
 import sparsefire as sf
-from sparsefire.convergence import references
-from sparsefire.convergence.functions import minimax_exponent
-from sparsefire.convergence.planning import reference
-from sparsefire.convergence.stability import gradient_scale
+from sparsefire.convergence.bounds import references
+from sparsefire.convergence.bounds.planning import reference
+from sparsefire.convergence.exact.stability import gradient_scale
+from sparsefire.convergence.nonparametric.functions import minimax_exponent
 from sparsefire.errors import UserError
 
 conv = sf.convergence

@@ -11,7 +11,7 @@ import pytest
 from scipy import integrate, stats
 
 import sparsefire as sf
-from sparsefire.convergence.online import random_scaling_quantile
+from sparsefire.convergence.inference.online import random_scaling_quantile
 from sparsefire.errors import UserError
 
 conv = sf.convergence

@@ -11,8 +11,8 @@ from scipy import integrate, optimize, stats
 from sklearn.linear_model import Lasso
 
 import sparsefire as sf
-from sparsefire.convergence.sharpness import expected_gradient, expected_loss, sharpness_balance, soft_threshold
-from sparsefire.convergence.simplex import expected_step
+from sparsefire.convergence.noise.sharpness import expected_gradient, expected_loss, sharpness_balance, soft_threshold
+from sparsefire.convergence.noise.simplex import expected_step
 from sparsefire.errors import UserError
 
 conv = sf.convergence

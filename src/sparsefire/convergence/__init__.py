@@ -1,14 +1,45 @@
 """How fast learning really is: exact risk, simulated risk, and the inference of exponents, side by side.
 
-Everything that concerns linear regression needs no torch; :mod:`sparsefire.convergence.networks` trains networks on
-``samples`` of ``functions`` or tables, beside ``smoothers``; ``references`` are the curves that theory allows.
+Everything that concerns linear regression needs no torch; ``networks`` trains networks on ``samples`` of ``functions``
+or tables, beside ``smoothers``; ``references`` are the curves that theory allows.
 """
 
 import importlib
 from typing import Any
 
-from sparsefire.convergence.constants import asymptotic_constant
-from sparsefire.convergence.dropout import (
+from sparsefire.convergence.bounds.fisher import (
+    best_radius,
+    first_order_bound,
+    fisher_information,
+    query_bound,
+    score_reward,
+)
+from sparsefire.convergence.bounds.planning import Plan, plan
+from sparsefire.convergence.exact.constants import asymptotic_constant
+from sparsefire.convergence.exact.risk import decompose, exact_covariance, exact_risk, expected_error
+from sparsefire.convergence.exact.stability import (
+    best_step_sizes,
+    default_schedule,
+    spectral_radius,
+    stability_limit,
+    stationary_risk,
+)
+from sparsefire.convergence.inference.fits import RateFit, fit_powers, fit_rate, local_slopes
+from sparsefire.convergence.inference.model_choice import choose_model
+from sparsefire.convergence.inference.online import (
+    BatchMeans,
+    OnlineInterval,
+    RandomScaling,
+    batch_means,
+    random_scaling,
+)
+from sparsefire.convergence.inference.transitions import (
+    find_minimum,
+    find_transition,
+    search_transition,
+    susceptibility_peak,
+)
+from sparsefire.convergence.noise.dropout import (
     Dropout,
     dropout_long_run_covariance,
     dropout_mean,
@@ -16,22 +47,7 @@ from sparsefire.convergence.dropout import (
     dropout_stationary_covariance,
     simulate_dropout,
 )
-from sparsefire.convergence.estimate import RiskEstimate
-from sparsefire.convergence.exact import decompose, exact_covariance, exact_risk, expected_error
-from sparsefire.convergence.fisher import (
-    best_radius,
-    first_order_bound,
-    fisher_information,
-    query_bound,
-    score_reward,
-)
-from sparsefire.convergence.fits import RateFit, fit_powers, fit_rate, local_slopes
-from sparsefire.convergence.model_choice import choose_model
-from sparsefire.convergence.online import BatchMeans, OnlineInterval, RandomScaling, batch_means, random_scaling
-from sparsefire.convergence.planning import Plan, plan
-from sparsefire.convergence.problem import LinearRegression
-from sparsefire.convergence.schedules import harmonic
-from sparsefire.convergence.sharpness import (
+from sparsefire.convergence.noise.sharpness import (
     DiagonalNetwork,
     induced_penalty,
     sharpness_descent,
@@ -39,7 +55,7 @@ from sparsefire.convergence.sharpness import (
     sharpness_limit,
     simulate_sharpness,
 )
-from sparsefire.convergence.simplex import (
+from sparsefire.convergence.noise.simplex import (
     fixation_exponent,
     mean_field_path,
     simulate_simplex,
@@ -47,15 +63,10 @@ from sparsefire.convergence.simplex import (
     winner_probabilities,
     wrong_winner_probability,
 )
-from sparsefire.convergence.simulate import simulate_risk
-from sparsefire.convergence.stability import (
-    best_step_sizes,
-    default_schedule,
-    spectral_radius,
-    stability_limit,
-    stationary_risk,
-)
-from sparsefire.convergence.transitions import find_minimum, find_transition, search_transition, susceptibility_peak
+from sparsefire.convergence.problem import LinearRegression
+from sparsefire.convergence.schedules import harmonic
+from sparsefire.convergence.simulation.estimate import RiskEstimate
+from sparsefire.convergence.simulation.simulate import simulate_risk
 from sparsefire.convergence.update import Update
 
 __all__ = [
@@ -115,10 +126,16 @@ __all__ = [
     "wrong_winner_probability",
 ]
 
-_MODULES = ("functions", "networks", "references", "samples", "smoothers")
+_MODULES = {
+    "functions": "nonparametric",
+    "networks": "nonparametric",
+    "references": "bounds",
+    "samples": "nonparametric",
+    "smoothers": "nonparametric",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:  # when they are asked for: networks need torch
-        return importlib.import_module(f"{__name__}.{name}")
+        return importlib.import_module(f"{__name__}.{_MODULES[name]}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from sparsefire.convergence.constants import asymptotic_constant
-from sparsefire.convergence.estimate import RiskEstimate
-from sparsefire.convergence.fits import fit_powers, fit_rate
+from sparsefire.convergence.exact.constants import asymptotic_constant
+from sparsefire.convergence.exact.stability import gradient_scale, stability_limit, stationary_risk
+from sparsefire.convergence.inference.fits import fit_powers, fit_rate
 from sparsefire.convergence.problem import LinearRegression
-from sparsefire.convergence.stability import gradient_scale, stability_limit, stationary_risk
+from sparsefire.convergence.simulation.estimate import RiskEstimate
 from sparsefire.convergence.update import Update
 from sparsefire.errors import UserError
 from sparsefire.report.convergence_text import Curve, Exponent

@@ -1,0 +1,1 @@
+"""What theory allows: reference curves, Fisher bounds, and plans against them."""

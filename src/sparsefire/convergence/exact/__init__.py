@@ -1,0 +1,1 @@
+"""Exact risk: recursions, constants, limits of stability."""

@@ -1,0 +1,1 @@
+"""Exponents, transitions and intervals from runs."""

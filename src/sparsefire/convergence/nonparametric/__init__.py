@@ -1,0 +1,1 @@
+"""Beyond linear models: functions of known smoothness, smoothers of known exponent, networks."""

@@ -1,0 +1,1 @@
+"""Simulated risk: compiled runs with counter-based random numbers, and what they tell."""
