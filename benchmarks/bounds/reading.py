@@ -112,14 +112,14 @@ With normal inputs there are no jumps, and the bound is reached (0.99 [0.95, 1.0
 LAW = """## Simulations against the recursion
 
 The same risks, over what the recursion r ← r (1 − 2α) + α² E‖ĝ‖² says at k = 24,000, fourth moments of errors being
-those of a normal law ([`scalar_risk`](../src/sparsefire/convergence/exact/constants.py)); its limit is what stands after
-the arrows above.
+those of a normal law ([`scalar_risk`](../src/sparsefire/convergence/exact/constants.py)); its limit is what stands
+after the arrows above.
 """
 
 HOW = """## How it was done
 
 `python benchmarks/efficiency.py` resumes where it was stopped (26 minutes in one process on a busy machine);
 `--table` writes this page and its pictures, `--quick` tries it in a minute. Bounds are tested by closed forms, by two
-independent quadratures, by enumeration and by Monte Carlo in `tests/convergence/test_fisher.py`; constants by direct
-draws in `tests/convergence/test_constants.py`.
+independent quadratures, by enumeration and by Monte Carlo in `tests/convergence/bounds/test_fisher.py`; constants by direct
+draws in `tests/convergence/exact/test_constants.py`.
 """
