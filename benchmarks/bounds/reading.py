@@ -120,6 +120,6 @@ HOW = """## How it was done
 
 `python benchmarks/efficiency.py` resumes where it was stopped (26 minutes in one process on a busy machine);
 `--table` writes this page and its pictures, `--quick` tries it in a minute. Bounds are tested by closed forms, by two
-independent quadratures, by enumeration and by Monte Carlo in `tests/convergence/bounds/test_fisher.py`; constants by direct
-draws in `tests/convergence/exact/test_constants.py`.
+independent quadratures, by enumeration and by Monte Carlo in `tests/convergence/bounds/test_fisher.py`; constants by
+direct draws in `tests/convergence/exact/test_constants.py`.
 """
