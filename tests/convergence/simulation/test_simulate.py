@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import _thread
+import signal
 import threading
 import time
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -488,8 +490,16 @@ def test_filters_of_warnings_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> 
     assert recursion.linear == pytest.approx(36)
 
 
+@pytest.fixture
+def listening() -> Iterator[None]:
+    """Ctrl-C interrupts, whatever an earlier test in this process has left."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("workers", [1, 2])
-def test_control_c_stops_at_once(workers: int) -> None:
+def test_control_c_stops_at_once(workers: int, listening: None) -> None:
     given = {"dimension": 20, "step_size": 1e-4, "rng": 0, "method": "vectors", "record": [1]}
     simulate_risk("forward-gradient", steps=2, runs=LANES, **given)  # compile: an interrupt may be lost in there
     threading.Timer(0.7, _thread.interrupt_main).start()
