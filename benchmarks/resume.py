@@ -96,3 +96,43 @@ def run(
             text = f"{done:>4} of {len(pieces)} · {spent / 60:.1f} min · about {left / 60:.0f} min left"
             print(f"{text} · {says(fresh[0])}", file=sys.stderr, flush=True)
     return found
+
+
+def study(
+    about: str | None,
+    store: Path,
+    *,
+    everything: Callable[[], Sequence[Piece]],
+    few: Callable[[], Sequence[Piece]],
+    done: Callable[[Piece, list[Record]], bool],
+    made: Callable[[Piece], list[Record]],
+    says: Callable[[Record], str],
+    page: Any,
+    arguments: list[str] | None = None,
+) -> int:
+    """Run a study of one kind of pieces, tabulate it, write its page; return the exit code.
+
+    Args:
+        about: the program's own documentation.
+        store: where records are kept, in a folder with the name of the page.
+        everything, few: all pieces, and those of a quick look.
+        done: whether a piece is among some records.
+        made, says: as of :func:`run`.
+        page: module with ``markdown(records)``, ``records(records)`` and ``draw(records, docs)``.
+        arguments: of the command line.
+    """
+    options = parser(about).parse_args(arguments)
+
+    def rest() -> list[Record]:
+        found = stored(store)
+        return found + run([one for one in everything() if not done(one, found)], made, options.workers, store, says)
+
+    quick = lambda: run(few(), made, options.workers, None, says)  # noqa: E731
+    records = asked(options, quick, lambda: stored(store), rest)
+    text = page.markdown(records)
+    if options.table and records:
+        docs = Path(__file__).resolve().parents[1] / "docs"
+        (docs / f"{store.parent.name}.md").write_text(text, encoding="utf-8")
+        page.draw(records, docs)
+    print(json.dumps(page.records(records), indent=1) if options.json else text)
+    return 0

@@ -17,11 +17,6 @@ def run(piece: Piece) -> list[Record]:
     return linear.run(piece) if isinstance(piece, linear.Problem) else networks.run(piece)
 
 
-def quick(piece: Piece) -> list[Record]:
-    """Return the records of a piece; linear ones with a twelfth of the steps."""
-    return linear.run(piece, 5000) if isinstance(piece, linear.Problem) else networks.run(piece)
-
-
 def all_pieces() -> list[Piece]:
     """Return the study, replicate after replicate."""
     lines = [linear.Problem(t, n, r) for r in LINEAR_REPLICATES for n in LINEAR_ROWS for t in ("dense", "sparse")]
@@ -35,19 +30,14 @@ def all_pieces() -> list[Piece]:
 
 def few() -> list[Piece]:
     """Return a small study of a few seconds."""
-    lines = [linear.Problem(t, n, r) for t in ("dense", "sparse") for n in (50, 200) for r in range(3)]
+    lines = [linear.Problem(t, n, r, 0.1) for t in ("dense", "sparse") for n in (50, 200) for r in range(3)]
     name = next(iter(networks.PROBLEMS))
     nets = [networks.Problem(name, n, r, arm, 0.01) for arm in networks.ARMS for n in (128, 512) for r in range(3)]
     return [*nets, *lines]
 
 
-def key(record: Record) -> tuple[Any, ...]:
-    """Return what tells a stored record from another."""
-    return record["problem"], record["rows"], record["replicate"], record["arm"]
-
-
-def done(piece: Piece, found: set[tuple[Any, ...]]) -> bool:
-    """Return whether a piece is stored."""
-    if isinstance(piece, linear.Problem):
-        return (piece.name, piece.rows, piece.replicate, linear.GRADIENT) in found
-    return (piece.name, piece.rows, piece.replicate, piece.arm) in found
+def done(piece: Piece, found: list[Record]) -> bool:
+    """Return whether a piece is stored; a linear one stores all its arms at once."""
+    arm = linear.GRADIENT if isinstance(piece, linear.Problem) else piece.arm
+    wanted = (piece.name, piece.rows, piece.replicate, arm)
+    return any((one["problem"], one["rows"], one["replicate"], one["arm"]) == wanted for one in found)

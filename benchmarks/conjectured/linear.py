@@ -37,11 +37,13 @@ class Problem:
         truth: ``"dense"`` or ``"sparse"``.
         rows: n.
         replicate: which draw.
+        share: of the steps; less than 1 in a quick look.
     """
 
     truth: str
     rows: int
     replicate: int
+    share: float = 1.0
 
     @property
     def name(self) -> str:
@@ -179,9 +181,9 @@ def _key(problem: Problem, arm: str) -> np.uint64:
     return np.uint64(integer(0, "conjecture", arm, problem.truth, problem.rows, problem.replicate))
 
 
-def run(problem: Problem, steps: int = STEPS) -> list[Record]:
+def run(problem: Problem) -> list[Record]:
     """Return one record per arm: its risk when it may read any number of losses, and what it had after fewer."""
-    out = []
+    out, steps = [], round(problem.share * STEPS)
     found, names = gradient(problem)
     risk, best = chosen(problem, found)
     out.append(_record(problem, GRADIENT, risk, time=names[best][0], decay=names[best][1]))

@@ -115,6 +115,7 @@ def few() -> list[Piece]:
     return [Piece(f, rule, n, r, 0.02) for f in names for rule in rules for n in (128, 512, 2048) for r in range(2)]
 
 
-def done(piece: Piece, found: set[tuple[str, str, int, int]]) -> bool:
+def done(piece: Piece, found: list[Record]) -> bool:
     """Return whether a piece is stored."""
-    return (piece.function, piece.rule, piece.rows, piece.replicate) in found
+    names = ("function", "rule", "rows", "replicate")
+    return any(all(record[name] == getattr(piece, name) for name in names) for record in found)
