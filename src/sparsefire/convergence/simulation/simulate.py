@@ -233,21 +233,13 @@ def _along_vectors(
     numbers = settings.dimension * settings.outputs * (2 + settings.directions * settings.repeats)
     edges = _edges(len(alphas), numbers + settings.dimension**2 * (settings.mixing == _kernels.MIXED))
 
-    def block(i: int) -> Iterator[None]:
-        mine, baseline = values[i * LANES : (i + 1) * LANES], np.zeros(LANES)
-        delta = room(problem.error.size)
+    def start() -> tuple[np.ndarray, np.ndarray]:
+        delta, (risk, part) = room(problem.error.size), room(2)
         delta[:] = problem.error.T.reshape(-1, 1)
-        start, part = room(2)
-        _kernels.risk(start, part, delta, room(settings.dimension), root, settings)
-        mine[:, 0] = start
-        for begin, end in pairwise(edges):
-            at = int(np.searchsorted(recorded, begin + 1))
-            _kernels.advance(
-                delta, baseline, mine, recorded, alphas, root, *table, key, i * LANES, begin, end, at, settings
-            )
-            yield
+        _kernels.risk(risk, part, delta, room(settings.dimension), root, settings)
+        return delta, risk
 
-    return len(edges) - 1, block
+    return _blocks(start, _kernels.advance, edges, recorded, values, (alphas, root, *table, key), settings)
 
 
 def _along_norms(
@@ -262,18 +254,11 @@ def _along_norms(
     """Return the same as :func:`_along_vectors`, simulating ‖δ‖."""
     edges = _edges(len(alphas), 20)  # a χ² number takes a while
 
-    def block(i: int) -> Iterator[None]:
-        mine, baseline = values[i * LANES : (i + 1) * LANES], np.zeros(LANES)
+    def start() -> tuple[np.ndarray, np.ndarray]:
         norm = np.full(LANES, np.linalg.norm(problem.error))
-        mine[:, 0] = norm**2
-        for begin, end in pairwise(edges):
-            at = int(np.searchsorted(recorded, begin + 1))
-            _invariant_kernels.advance(
-                norm, baseline, mine, recorded, alphas, *table, key, i * LANES, begin, end, at, settings
-            )
-            yield
+        return norm, norm**2
 
-    return len(edges) - 1, block
+    return _blocks(start, _invariant_kernels.advance, edges, recorded, values, (alphas, *table, key), settings)
 
 
 def _projected(
@@ -288,16 +273,31 @@ def _projected(
     """Return the same as :func:`_along_vectors`, drawing X′δ and X′ξ in place of X."""
     edges = _edges(len(alphas), 2 * settings.dimension + 8)
 
-    def block(i: int) -> Iterator[None]:
-        mine, baseline = values[i * LANES : (i + 1) * LANES], np.zeros(LANES)
+    def start() -> tuple[np.ndarray, np.ndarray]:
         delta = room(settings.dimension)
         delta[:] = problem.error[:, None]
-        mine[:, 0] = np.sum(problem.error**2)
+        return delta, np.sum(problem.error**2)
+
+    return _blocks(start, _projected_kernels.advance, edges, recorded, values, (alphas, *table, key), settings)
+
+
+def _blocks(
+    start: Callable[[], tuple[np.ndarray, np.ndarray]],
+    advance: Callable[..., None],
+    edges: list[int],
+    recorded: np.ndarray,
+    values: np.ndarray,
+    given: tuple[Any, ...],
+    settings: _kernels.Settings,
+) -> tuple[int, Block]:
+    """Return the number of pieces, and a block of runs: ``start`` makes its state and risk, ``advance`` moves both."""
+
+    def block(i: int) -> Iterator[None]:
+        mine, baseline = values[i * LANES : (i + 1) * LANES], np.zeros(LANES)
+        state, mine[:, 0] = start()
         for begin, end in pairwise(edges):
             at = int(np.searchsorted(recorded, begin + 1))
-            _projected_kernels.advance(
-                delta, baseline, mine, recorded, alphas, *table, key, i * LANES, begin, end, at, settings
-            )
+            advance(state, baseline, mine, recorded, *given, i * LANES, begin, end, at, settings)
             yield
 
     return len(edges) - 1, block
