@@ -1,6 +1,7 @@
-"""Tables and images: load, check, describe, split, prepare."""
+"""Tables, images and recordings of events: load, check, describe, split, prepare."""
 
 from sparsefire.data.describe import describe, headline
+from sparsefire.data.events import Recordings, read_events
 from sparsefire.data.new import read_new
 from sparsefire.data.prepare import Preparation, fit_preparation, from_stored
 from sparsefire.data.problem import Column, Problem
@@ -11,6 +12,7 @@ __all__ = [
     "Column",
     "Preparation",
     "Problem",
+    "Recordings",
     "describe",
     "describe_split",
     "fit_preparation",
@@ -19,6 +21,7 @@ __all__ = [
     "headline",
     "open_problem",
     "problem_from_arrays",
+    "read_events",
     "read_new",
     "split_test",
 ]
