@@ -1,6 +1,6 @@
 """Is learning from losses statistically favourable? Risk against rows and against losses, beside a tuned gradient.
 
-    python benchmarks/conjecture.py             # everything, about 25 minutes on two cores; resumes when stopped
+    python benchmarks/conjecture.py             # everything, about 35 minutes on two cores; resumes when stopped
     python benchmarks/conjecture.py --quick     # a few small cases, at most a minute, nothing kept
     python benchmarks/conjecture.py --table     # write docs/conjecture.md and its pictures
 

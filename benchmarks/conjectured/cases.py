@@ -1,4 +1,4 @@
-"""What is run: linear problems with all arms at once, networks arm by arm."""
+"""What is run: linear problems part by part, networks arm by arm."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ def run(piece: Piece) -> list[Record]:
 
 def all_pieces() -> list[Piece]:
     """Return the study, replicate after replicate."""
-    lines = [linear.Problem(t, n, r) for r in LINEAR_REPLICATES for n in LINEAR_ROWS for t in ("dense", "sparse")]
+    lines = [
+        linear.Problem(truth, n, r, part=part)
+        for part in linear.PARTS for truth in linear.TRUTHS[part] for r in LINEAR_REPLICATES for n in LINEAR_ROWS
+    ]  # fmt: skip
     nets = [
         networks.Problem(name, n, r, arm)
         for r in NETWORK_REPLICATES for arm in reversed(networks.ARMS) for n in reversed(NETWORK_ROWS)
@@ -30,14 +33,17 @@ def all_pieces() -> list[Piece]:
 
 def few() -> list[Piece]:
     """Return a small study of a few seconds."""
-    lines = [linear.Problem(t, n, r, 0.1) for t in ("dense", "sparse") for n in (50, 200) for r in range(3)]
+    lines = [
+        linear.Problem(truth, n, r, 0.1, part)
+        for part in linear.PARTS for truth in linear.TRUTHS[part] for n in (50, 200) for r in range(3)
+    ]  # fmt: skip
     name = next(iter(networks.PROBLEMS))
     nets = [networks.Problem(name, n, r, arm, 0.01) for arm in networks.ARMS for n in (128, 512) for r in range(3)]
     return [*nets, *lines]
 
 
 def done(piece: Piece, found: list[Record]) -> bool:
-    """Return whether a piece is stored; a linear one stores all its arms at once."""
-    arm = linear.GRADIENT if isinstance(piece, linear.Problem) else piece.arm
+    """Return whether a piece is stored; a linear one stores all arms of its part at once."""
+    arm = linear.PARTS[piece.part][0] if isinstance(piece, linear.Problem) else piece.arm
     wanted = (piece.name, piece.rows, piece.replicate, arm)
     return any((one["problem"], one["rows"], one["replicate"], one["arm"]) == wanted for one in found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from typing import Any
 
 import numba
@@ -17,16 +18,24 @@ from sparsefire.randomness import integer, stream
 Record = dict[str, Any]
 GRADIENT, LASSO = "gradient", "lasso"
 TWO, ONE, PRODUCTS = "two queries", "one query", "two queries, product weights"
-ARMS = (GRADIENT, LASSO, TWO, ONE, PRODUCTS)
+SLOPED, DOWN = "gradient, product weights", "gradient, product weights, no decay"
+FREE, SLOPED_FREE = f"{PRODUCTS}, any start", f"{SLOPED}, any start"
+ARMS = (GRADIENT, LASSO, TWO, ONE, PRODUCTS, SLOPED, FREE, SLOPED_FREE, DOWN)
 DIMENSION, LIVE = 100, 5
 HELD = 0.25
 """Share of the rows that choose: when to stop, how much to decay, how much noise."""
 STEPS, MARKS = 60_000, 100
 PENALTIES = tuple(2.0**k for k in range(-4, 3))
-"""Noise on products, as its penalty over σ√(2 log d / n)."""
+"""Noise on products, as its penalty over σ√(2 log d / n); the weight decays of the gradient on products."""
 DECAYS = (0.0, *(float(10.0**k) for k in np.arange(-3.0, 1.01, 0.5)))
 START = 0.3
 """Where one of two factors starts; the other starts at 0."""
+STARTS = (START, START / 10, START / 100)
+"""Among which arms with any start choose."""
+PACES = (0.1, 0.5)
+"""Rates on products among which the gradient and noise with any start choose, over about the largest that is stable."""
+DESCENT = 20_000
+"""Steps of the gradient on products."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +47,14 @@ class Problem:
         rows: n.
         replicate: which draw.
         share: of the steps; less than 1 in a quick look.
+        part: of :data:`PARTS`, which arms are run.
     """
 
     truth: str
     rows: int
     replicate: int
     share: float = 1.0
+    part: str = "losses"
 
     @property
     def name(self) -> str:
@@ -132,16 +143,38 @@ def two(problem: Problem, steps: int) -> np.ndarray:
     return seen
 
 
-def products(problem: Problem, penalty: float, steps: int) -> np.ndarray:
+def products(problem: Problem, penalty: float, steps: int, start: float = START, pace: float = 0.5) -> np.ndarray:
     """Return θ along two queries on θ = m · w whose noise has the penalty λ ‖θ‖₁."""
     a, begins, b = _quadratic(problem)
     at = marks(steps)
     seen = np.full((len(at), DIMENSION), np.nan)
-    m, w = np.full(DIMENSION, START), np.zeros(DIMENSION)
+    m, w = np.full(DIMENSION, start), np.zeros(DIMENSION)
     spread = DIMENSION / len(problem.split[0])
-    rate = 0.5 * min(1 / (DIMENSION * penalty * (1 + spread)), 2 / (DIMENSION * steepest(problem)))
+    rate = pace * min(1 / (DIMENSION * penalty * (1 + spread)), 2 / (DIMENSION * steepest(problem)))
     two_queries(a, begins, b, m, w, math.sqrt(penalty), rate, _key(problem, PRODUCTS), steps, at, seen)
     return seen
+
+
+def descent(problem: Problem, starts: np.ndarray, decays: np.ndarray, rates: np.ndarray, steps: int) -> np.ndarray:
+    """Return θ = m · w [settings, marks, d] along the gradient of ½|Aθ − b|² + ½λ (|m|² + |w|²), settings side by side.
+
+    Factors start as those of :func:`products` do, m at ``starts`` and w at 0; λ are ``decays``, so that the penalty is
+    the λ‖θ‖₁ that noise on both factors has. What overflows is not finite, and is not chosen.
+    """
+    x, y, _, _ = problem.split
+    gram, moment = x.T @ x / len(x), x.T @ y / len(x)
+    at = marks(steps)
+    seen, place = np.empty((len(at), len(starts), DIMENSION)), 0
+    m, w = np.repeat(starts[:, None], DIMENSION, axis=1), np.zeros((len(starts), DIMENSION))
+    rate, left = rates[:, None], 1 - (rates * decays)[:, None]
+    with np.errstate(over="ignore", invalid="ignore"):
+        for step in range(1, steps + 1):
+            slope = rate * ((m * w) @ gram - moment)
+            m, w = left * m - slope * w, left * w - slope * m
+            if step == at[place]:
+                seen[place] = m * w
+                place += 1
+    return seen.swapaxes(0, 1)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -182,7 +215,12 @@ def _key(problem: Problem, arm: str) -> np.uint64:
 
 
 def run(problem: Problem) -> list[Record]:
-    """Return one record per arm: its risk when it may read any number of losses, and what it had after fewer."""
+    """Return one record per arm of the problem's part."""
+    return PARTS[problem.part][1](problem)
+
+
+def _losses(problem: Problem) -> list[Record]:
+    """Return what the gradient, the lasso and rules that read losses reach, and what these had after fewer."""
     out, steps = [], round(problem.share * STEPS)
     found, names = gradient(problem)
     risk, best = chosen(problem, found)
@@ -196,21 +234,50 @@ def run(problem: Problem) -> list[Record]:
     tried = [one(problem, c, share * scale, steps) for c in (0.01, 0.1) for share in (0.02, 0.1, 0.3)]
     risk, best = chosen(problem, np.concatenate(tried))
     out.append(_record(problem, ONE, risk, queries=int(at[best % len(at)]), curve=_curve(problem, tried, at, 1)))
-    usual = math.sqrt(2 * math.log(DIMENSION) / len(problem.split[0]))
-    tried = [products(problem, share * usual, steps) for share in PENALTIES]
-    risk, best = chosen(problem, np.concatenate(tried))
-    curve = _curve(problem, tried, at, 2)
-    out.append(
-        _record(
-            problem,
-            PRODUCTS,
-            risk,
-            queries=2 * int(at[best % len(at)]),
-            penalty=PENALTIES[best // len(at)],
-            curve=curve,
-        )
-    )
+    out.append(_noise_on_products(problem, PRODUCTS, [(START, penalty, 0.5) for penalty in PENALTIES]))
     return out
+
+
+def _noise_on_products(problem: Problem, arm: str, settings: list[tuple[float, float, float]]) -> Record:
+    """Return what two queries on products reach with the best of some (start, penalty, pace)."""
+    steps = round(problem.share * STEPS)
+    at = marks(steps)
+    tried = [products(problem, penalty * usual(problem), steps, start, pace) for start, penalty, pace in settings]
+    risk, best = chosen(problem, np.concatenate(tried))
+    last, (start, penalty, pace) = int(at[best % len(at)]), settings[best // len(at)]
+    curve = _curve(problem, tried, at, 2)
+    return _record(problem, arm, risk, queries=2 * last, start=start, penalty=penalty, pace=pace, curve=curve)
+
+
+def _slopes_on_products(problem: Problem) -> list[Record]:
+    """Return what the gradient reaches on products: from the start of the noise, from any, from any without decay."""
+    out, steps = [], max(100, round(problem.share * DESCENT))
+    tried = list(product(STARTS, (0.0, *PENALTIES), PACES))
+    starts, penalties, paces = np.array(tried).T
+    seen = descent(problem, starts, penalties * usual(problem), paces / steepest(problem), steps)
+    for arm, allowed in ((SLOPED, starts == START), (SLOPED_FREE, starts > 0), (DOWN, penalties == 0)):
+        places = np.flatnonzero(allowed)
+        risk, best = chosen(problem, np.concatenate(seen[places]))
+        start, penalty, pace = tried[places[best // seen.shape[1]]]
+        stop = int(marks(steps)[best % seen.shape[1]])
+        out.append(_record(problem, arm, risk, start=start, penalty=penalty, pace=pace, steps=stop))
+    return out
+
+
+def _freer_noise(problem: Problem) -> list[Record]:
+    """Return what noise on products reaches with the choices of start and rate that the gradient there has."""
+    return [_noise_on_products(problem, FREE, list(product(STARTS, PENALTIES, PACES)))]
+
+
+PARTS = {"losses": (GRADIENT, _losses), "slopes": (SLOPED, _slopes_on_products), "freer": (FREE, _freer_noise)}
+"""Arms that are run together: one of them, and what runs them."""
+TRUTHS = {"losses": ("dense", "sparse"), "slopes": ("dense", "sparse"), "freer": ("sparse",)}
+"""Where a part is run: more choices for noise only where product weights win at all."""
+
+
+def usual(problem: Problem) -> float:
+    """Return σ√(2 log d / n), the usual size of a penalty."""
+    return math.sqrt(2 * math.log(DIMENSION) / len(problem.split[0]))
 
 
 def _curve(problem: Problem, tried: list[np.ndarray], at: np.ndarray, each: int) -> list[list[float]]:

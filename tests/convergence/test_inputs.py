@@ -39,16 +39,36 @@ def test_whole(value) -> None:
     assert _inputs.whole(np.int32(5), "count", 1, 5) == 5
 
 
-@pytest.mark.parametrize("record", [5, None, 1.5, [1.5], [-1], [11], ["a"], "12", [True]])
+@pytest.mark.parametrize("record", [0, True, 1.5, [1.5], [-1], [11], [], ["a"], "12", [True], [[1], [2, 3]], {3}])
 def test_recorded_steps_that_are_none(record) -> None:
     with pytest.raises(UserError, match="record"):
-        _inputs.recorded(record, 10, 0, 10)
+        _inputs.recorded_steps(record, 10)
 
 
-def test_recorded_steps() -> None:
-    found = _inputs.recorded(np.array([7, 3, 7]), 10, 0, 10)
-    assert found.tolist() == [0, 3, 7, 10]
+@pytest.mark.parametrize("record", [np.array([7, 3, 7]), [7.0, 3.0], (7, 3), range(3, 8, 4)])
+def test_recorded_steps(record) -> None:
+    found = _inputs.recorded_steps(record, 10, 5)
+    assert found.tolist() == [0, 3, 5, 7, 10]
     assert found.dtype == np.int64
+
+
+@pytest.mark.parametrize("rng", ["x", 1.5, True, -1, [1], object()])
+def test_what_is_no_source_of_random_numbers(rng) -> None:
+    with pytest.raises(UserError, match="rng"):
+        _inputs.entropy(rng)
+    assert _inputs.entropy(3) == 3
+
+
+def test_kinds_of_things() -> None:
+    assert _inputs.instance(3, "it", int) == 3
+    with pytest.raises(UserError, match="it is no int"):
+        _inputs.instance("3", "it", int)
+    assert _inputs.row((1, 2), "it", "numbers") == [1, 2]
+    with pytest.raises(UserError, match="it is no row"):
+        _inputs.row(3, "it", "numbers")
+    assert _inputs.a_function(abs, "it") is abs
+    with pytest.raises(UserError, match="it is no function"):
+        _inputs.a_function(3, "it")
 
 
 @pytest.mark.parametrize("values", ["a", [[1.0], [1.0, 2.0]], [object()]])

@@ -71,7 +71,7 @@ def test_a_large_identity_is_never_built():
         ({"noise": np.nan}, "noise"),
         ({"noise": np.inf}, "noise"),
         ({"noise": "loud"}, "noise"),
-        ({"noise_law": "cauchy"}, "noise law 'cauchy'"),
+        ({"noise_law": "cauchy"}, "noise_law 'cauchy'"),
         ({"design": "fractal"}, "design 'fractal'"),
         ({"filled": 0.0}, "filled"),
         ({"filled": 1.1}, "filled"),
@@ -100,8 +100,10 @@ def test_checks_say_what_came():
     assert count(np.int64(3), "runs") == 3
     with pytest.raises(UserError, match="from 1 to 4"):
         count(5, "rank", 4)
-    with pytest.raises(UserError, match="normal, sphere"):
-        one_of("gamma", "law", ("normal", "sphere"))
+    for law in ("gamma", None, ["normal"], np.array(["normal", "sphere"])):
+        with pytest.raises(UserError, match="there is no noise_law") as error:
+            one_of(law, "noise_law", ("normal", "sphere"))
+        assert error.value.expected == "normal, sphere"
 
 
 def test_modules_of_the_room_are_there_when_asked_for():

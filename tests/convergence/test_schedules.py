@@ -80,3 +80,10 @@ def test_functions_see_the_first_step_as_one_and_once_where_they_can():
 def test_bad_schedules_are_named(step_size, steps, message):
     with pytest.raises(UserError, match=message):
         step_sizes(step_size, steps)
+
+
+@pytest.mark.parametrize("wrong", ["a", None, True, np.nan, [1.0]])
+def test_what_makes_no_harmonic_schedule(wrong):
+    for name in ("factor", "offset"):
+        with pytest.raises(UserError, match=f"{name} is no such number"):
+            harmonic(**{name: wrong})

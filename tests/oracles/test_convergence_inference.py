@@ -132,7 +132,7 @@ def test_fits_told_of_bad_input() -> None:
         lambda: conv.fit_powers([1, 2, -3], [1.0, 2.0, 3.0]),
         lambda: conv.fit_powers([1, 2, 3], [1.0, 2.0]),
         lambda: good.interval(1.0),
-        lambda: good.interval(of="slope"),
+        lambda: good.interval(parameter="slope"),
         lambda: good.predict(0.0),
         lambda: good.compare("one"),
     ):
@@ -145,7 +145,7 @@ def test_fits_told_of_bad_input() -> None:
 
 def test_transitions() -> None:
     limit = conv.find_transition(
-        lambda a: conv.spectral_radius("forward-gradient", a, dimension=10), 0.005, 0.1, target=1.0
+        lambda a: conv.spectral_radius("forward-gradient", step_size=a, dimension=10), 0.005, 0.1, target=1.0
     )
     assert limit.value == pytest.approx(2 / 144, abs=1e-9)
     assert limit.low <= 2 / 144 * (1 + 1e-9)

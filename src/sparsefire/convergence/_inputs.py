@@ -6,7 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from sparsefire import randomness
 from sparsefire.errors import UserError
+
+_POINTS = 200  # recorded steps of a long path
 
 
 def number(value: Any) -> bool:
@@ -50,15 +53,68 @@ def confidence(level: Any) -> float:
     return within(level, "level", 0.0, 1.0, "a confidence in (0, 1), such as 0.95")
 
 
-def recorded(record: Any, steps: int, *always: int) -> np.ndarray:
-    """Return the steps that are asked for, ascending, with those that are always recorded, int64."""
+def instance(given: Any, name: str, kind: type) -> Any:
+    """Return what is of this kind, or raise with its name."""
+    if not isinstance(given, kind):
+        raise UserError(f"{name} is no {kind.__name__}.", came=repr(given), expected=f"a {kind.__name__}")
+    return given
+
+
+def a_function(given: Any, name: str, expected: str = "a function") -> Any:
+    """Return what can be called, or raise with its name."""
+    if not callable(given):
+        raise UserError(f"{name} is no function.", came=repr(given), expected=expected)
+    return given
+
+
+def row(given: Any, name: str, expected: str) -> list[Any]:
+    """Return the entries of what can be gone through, or raise with its name."""
     try:
-        asked = {*always, *(whole(step, "a recorded step", 0, steps) for step in record)}
+        return list(given)
+    except TypeError:
+        raise UserError(f"{name} is no row.", came=repr(given), expected=expected) from None
+
+
+def entropy(rng: Any) -> int:
+    """Return :func:`sparsefire.randomness.entropy`, or raise where nothing random can come from it."""
+    try:
+        return randomness.entropy(rng)
     except TypeError:
         raise UserError(
-            "record is no row of steps.", came=repr(record), expected=f"whole numbers from 0 to {steps}"
+            "rng is no source of random numbers.",
+            came=repr(rng),
+            expected="None, a whole number, 0 or more, or a generator of NumPy or torch",
         ) from None
-    return np.array(sorted(asked), dtype=np.int64)
+
+
+def recorded_steps(record: Any, steps: int, *always: int) -> np.ndarray:
+    """Return the steps at which something is kept, ascending, with 0, the last and those that always are, int64.
+
+    Args:
+        record: ``None``: all up to 1000 steps, else about 200 on a geometric grid; a whole number n: about n on that
+            grid; or the steps themselves, whole numbers from 0 to ``steps``.
+        steps: number of steps.
+        always: other steps that are kept.
+
+    >>> recorded_steps([5], 10).tolist(), recorded_steps(2, 100).tolist()
+    ([0, 5, 10], [0, 1, 100])
+    """
+    if record is None and steps <= 1000:
+        return np.arange(steps + 1)
+    if record is None or (isinstance(record, int | np.integer) and not isinstance(record, bool)):
+        points = _POINTS if record is None else whole(record, "record", 1)
+        asked = np.round(np.geomspace(1, steps, min(points, steps + 1)))
+    else:
+        try:
+            asked = np.asarray(record).reshape(-1)
+        except ValueError:
+            asked = np.zeros(0)
+        whole_steps = asked.dtype.kind in "iuf" and np.all((asked >= 0) & (asked <= steps) & (asked == np.floor(asked)))
+        if not len(asked) or not whole_steps:
+            raise UserError(
+                "these are no steps to record.", came=f"record={record!r}", expected=f"whole numbers from 0 to {steps}"
+            )
+    return np.unique([0, *always, *asked, steps]).astype(np.int64)
 
 
 def floats(values: Any, name: str, expected: str = "an array") -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from sparsefire.convergence import fourth
+from sparsefire.convergence._inputs import finite, from_zero, whole
 from sparsefire.errors import UserError
 
 DESIGNS = ("normal", "rademacher", "student", "sparse", "sphere")
@@ -64,10 +65,10 @@ class LinearRegression:
             value = getattr(self, name)
             if value is not None or most is None:
                 count(value, name, None if most is None else self.dimension)
-        _finite_from(self.noise, "noise", 0.0)
+        from_zero(self.noise, "noise")
         one_of(self.noise_law, "noise_law", NOISE_LAWS)
         one_of(self.design, "design", DESIGNS)
-        _finite_from(self.filled, "filled", 0.0)
+        from_zero(self.filled, "filled")
         if not 0 < self.filled <= 1:
             raise UserError("filled is not a chance.", came=str(self.filled), expected="a number in (0, 1]")
         if self.covariance is not None and self.rank is not None:
@@ -79,7 +80,7 @@ class LinearRegression:
         """Q as a matrix [d, d]."""
         if self.covariance is None:
             return np.diag((np.arange(self.dimension) < (self.rank or self.dimension)).astype(float))
-        given = _numbers(self.covariance, "covariance")
+        given = finite(self.covariance, "covariance")
         if given.ndim == 1:
             given = np.diag(given)
         if given.shape != (self.dimension, self.dimension):
@@ -123,18 +124,18 @@ class LinearRegression:
     def error(self) -> np.ndarray:
         """δ₀ = θ₀ − θ*, [d] for one output, else [d, m]."""
         shape = (self.dimension,) if self.outputs == 1 else (self.dimension, self.outputs)
-        if np.ndim(self.start) == 0:
-            _finite_from(self.start, "start", 0.0)
+        given = finite(self.start, "start")
+        if given.ndim == 0:
+            from_zero(self.start, "start")
             active = self.active or self.dimension
             found = np.zeros(shape)
             found[:active] = np.sqrt(float(self.start) / (active * self.outputs))
             return found
-        found = _numbers(self.start, "start").reshape(np.shape(self.start))
-        if found.shape != shape:
-            raise UserError("start does not fit the problem.", came=f"shape {found.shape}", expected=f"{shape}")
-        if self.active is not None and np.any(found[self.active :]):
+        if given.shape != shape:
+            raise UserError("start does not fit the problem.", came=f"shape {given.shape}", expected=f"{shape}")
+        if self.active is not None and np.any(given[self.active :]):
             raise UserError("start is not 0 outside the active coordinates.", came="start=", expected="zeros there")
-        return found
+        return given
 
     @property
     def inputs_fourth(self) -> fourth.FourthMoment:
@@ -148,35 +149,13 @@ class LinearRegression:
         return fourth.sphere(self.dimension) if self.design == "sphere" else fourth.independent(kurtosis[self.design])
 
 
-def a_problem(given: Any) -> LinearRegression:
-    """Return the problem, or raise when it is none.
-
-    >>> a_problem(LinearRegression(2)).dimension
-    2
-    """
-    if not isinstance(given, LinearRegression):
-        raise UserError(
-            "this is no problem.",
-            came=type(given).__name__,
-            expected="a LinearRegression, or keywords that describe it",
-        )
-    return given
-
-
 def count(value: Any, name: str, most: int | None = None) -> int:
     """Return a whole number of at least 1, at most ``most``, or raise with its name.
 
     >>> count(3, "runs")
     3
     """
-    fits = isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= 1
-    if not fits or (most is not None and value > most):
-        raise UserError(
-            f"{name} is no such number.",
-            came=repr(value),
-            expected="a whole number, 1 or more" if most is None else f"a whole number from 1 to {most}",
-        )
-    return int(value)
+    return whole(value, name, 1, most)
 
 
 def one_of(value: Any, name: str, known: tuple[str, ...]) -> None:
@@ -184,21 +163,5 @@ def one_of(value: Any, name: str, known: tuple[str, ...]) -> None:
 
     >>> one_of("normal", "law", ("normal", "sphere"))
     """
-    if value not in known:
-        raise UserError(f"there is no {name.replace('_', ' ')} {value!r}.", came=repr(value), expected=", ".join(known))
-
-
-def _finite_from(value: Any, name: str, least: float) -> None:
-    number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    if not number or not least <= value < np.inf:
-        raise UserError(f"{name} is no such number.", came=repr(value), expected=f"a number from {least:g}")
-
-
-def _numbers(given: Any, name: str) -> np.ndarray:
-    try:
-        found = np.asarray(given, dtype=float)
-    except (TypeError, ValueError):
-        raise UserError(f"{name} holds no numbers.", came=type(given).__name__, expected="an array of floats") from None
-    if not np.isfinite(found).all():
-        raise UserError(f"{name} holds a number that is not finite.", came="NaN or ∞", expected="finite numbers")
-    return found
+    if not isinstance(value, str) or value not in known:
+        raise UserError(f"there is no {name} {value!r}.", came=f"{name}={value!r}", expected=", ".join(known))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from sparsefire.convergence._inputs import within
 from sparsefire.errors import UserError
 
 StepSize = float | np.ndarray | Callable[[Any], Any]
@@ -54,9 +55,14 @@ def step_sizes(step_size: StepSize, steps: int) -> np.ndarray:
 def harmonic(factor: float = 1.0, offset: float = 0.0) -> Callable[[Any], Any]:
     """Return α_k = c / (k + k₀).
 
+    Raises:
+        UserError: when c or k₀ is no finite number.
+
     >>> harmonic(2.0, offset=3)(1)
     0.5
     """
+    for value, name in ((factor, "factor"), (offset, "offset")):
+        within(value, name, -np.inf, np.inf, "a finite number")
     return lambda k: factor / (k + offset)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from sparsefire.convergence import fourth
-from sparsefire.convergence.problem import LinearRegression, a_problem, count, one_of
+from sparsefire.convergence._inputs import instance, number
+from sparsefire.convergence.problem import LinearRegression, count, one_of
 from sparsefire.errors import UserError
 
 RULES = ("sgd", "forward-gradient", "two-query", "one-query", "hebbian", "node-perturbation", "weight-perturbation")
@@ -66,9 +67,9 @@ class Update:
         count(self.repeats, "repeats")
         if self.mask is not None:
             count(self.mask, "mask")
-        if self.radius is not None and not (_number(self.radius) and 0 < self.radius < np.inf):
+        if self.radius is not None and not (number(self.radius) and 0 < self.radius < np.inf):
             raise UserError("radius is no such number.", came=repr(self.radius), expected="a number above 0")
-        if not (_number(self.memory) and 0 < self.memory <= 1):
+        if not (number(self.memory) and 0 < self.memory <= 1):
             raise UserError("memory is no such number.", came=repr(self.memory), expected="a number in (0, 1]")
         if not self.reads_one_loss and (self.baseline != "none" or self.reward is not None):
             raise UserError(
@@ -139,7 +140,7 @@ def read(
             expected=", ".join(sorted((ours if problem is not None else ours | theirs) - {"reward"})),
         )
     if problem is not None:
-        a_problem(problem)
+        instance(problem, "problem", LinearRegression)
     described = {name: value for name, value in given.items() if name in theirs}
     chosen = {name: value for name, value in given.items() if name in ours}
     if problem is None:
@@ -167,7 +168,3 @@ def read(
             expected="sgd, node-perturbation or weight-perturbation (the forward gradient of all outputs)",
         )
     return problem, update
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)

@@ -52,7 +52,7 @@ class Job:
 def make_curve(job: Job, estimate: RiskEstimate) -> Curve:
     """Return the curve of one dimension with all that theory says about it."""
     largest = float(job.schedule(1.0))
-    floor = None if job.schedule.falls else _known(lambda: stationary_risk(job.update, largest, job.problem))
+    floor = None if job.schedule.falls else _known(lambda: stationary_risk(job.update, job.problem, step_size=largest))
     with np.errstate(all="ignore"):
         low, high = estimate.interval()
         found = _exponent(job, estimate)

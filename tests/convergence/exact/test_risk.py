@@ -340,7 +340,7 @@ def test_bad_input_is_named():
     for rule in ("one-query", "hebbian"):
         with pytest.raises(UserError, match="simulate_risk"):
             exact_risk(rule, **given)
-    with pytest.raises(UserError, match="there is no risk"):
+    with pytest.raises(UserError, match="there is no of 'everything'"):
         exact_risk("sgd", of="everything", **given)
     with pytest.raises(UserError, match="no steps"):
         exact_risk("sgd", dimension=3, steps=0, step_size=0.1)

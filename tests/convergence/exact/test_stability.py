@@ -59,10 +59,10 @@ def test_closed_forms(d):
         options = {"dimension": d, **options}
         limit = stability_limit(rule, **options)
         assert limit == pytest.approx(2 / c, rel=1e-12)
-        assert spectral_radius(rule, limit, **options) == pytest.approx(1.0, abs=1e-12)
-        assert spectral_radius(rule, 1 / c, **options) == pytest.approx(1 - 1 / c, rel=1e-12)
-        assert spectral_radius(rule, limit * (1 + 1e-8), **options) > 1
-        assert spectral_radius(rule, limit * (1 - 1e-8), **options) < 1
+        assert spectral_radius(rule, step_size=limit, **options) == pytest.approx(1.0, abs=1e-12)
+        assert spectral_radius(rule, step_size=1 / c, **options) == pytest.approx(1 - 1 / c, rel=1e-12)
+        assert spectral_radius(rule, step_size=limit * (1 + 1e-8), **options) > 1
+        assert spectral_radius(rule, step_size=limit * (1 - 1e-8), **options) < 1
 
 
 def test_low_rank_has_the_limit_of_few_dimensions():
@@ -90,7 +90,7 @@ def test_limits_are_those_of_the_kronecker_matrix(data):
     limit = stability_limit(update, problem)
     for alpha in (limit, 0.5 * limit):
         expected = np.abs(np.linalg.eigvals(kronecker(problem, update, alpha))).max()
-        assert spectral_radius(update, alpha, problem) == pytest.approx(expected, rel=1e-9)
+        assert spectral_radius(update, problem, step_size=alpha) == pytest.approx(expected, rel=1e-9)
         assert expected == pytest.approx(1.0, abs=1e-9) or alpha < limit
 
 
@@ -126,7 +126,7 @@ def test_limits_of_repeats(repeats, design):
             risk = exact_risk("forward-gradient", steps=50, step_size=alpha, noise=0.0, **given)
         assert (risk[-1] > risk[-2]) is np.bool_(up)
     for alpha in np.linspace(0.01, 0.99, 40) * limit:
-        assert spectral_radius("forward-gradient", alpha, **given) < 1
+        assert spectral_radius("forward-gradient", step_size=alpha, **given) < 1
 
 
 @pytest.mark.parametrize("d", [1, 1000, 300_000, 10_000_000])
@@ -142,8 +142,8 @@ def test_limits_of_repeats_of_noise_on_outputs_and_rare_inputs():
         assert limit == pytest.approx(2 / (50 * (m + 2)), rel=1e-12)
     rare = dict(dimension=2, design="sparse", filled=1e-4, repeats=2)
     limit = stability_limit("forward-gradient", **rare)
-    assert spectral_radius("forward-gradient", limit, **rare) == pytest.approx(1, abs=1e-9)
-    assert spectral_radius("forward-gradient", 0.99 * limit, **rare) < 1
+    assert spectral_radius("forward-gradient", step_size=limit, **rare) == pytest.approx(1, abs=1e-9)
+    assert spectral_radius("forward-gradient", step_size=0.99 * limit, **rare) < 1
 
 
 def test_many_repeats():
@@ -167,9 +167,11 @@ def test_many_repeats():
         gain = sum(c * m for c, m in zip(added(along, across), moments, strict=False))
         shrink = sum(c * m for c, m in zip(shrunk, moments, strict=False))
         factor = 1 - 2 * (1 - shrink) / d + gain / d
-        found = spectral_radius("forward-gradient", float(alpha), dimension=d, repeats=repeats)
+        found = spectral_radius("forward-gradient", step_size=float(alpha), dimension=d, repeats=repeats)
         assert found == pytest.approx(float(factor), rel=1e-9)
-    assert spectral_radius("forward-gradient", limit, dimension=d, repeats=repeats) == pytest.approx(1.0, abs=1e-9)
+    assert spectral_radius("forward-gradient", step_size=limit, dimension=d, repeats=repeats) == pytest.approx(
+        1.0, abs=1e-9
+    )
 
 
 def added(a, b):
@@ -186,10 +188,10 @@ def times(a, b):
 
 def test_stationary_risks_of_the_forward_gradient():
     for factor, expected in ((0.2, 0.0926), (1.0, 0.8333), (1.5, 2.5)):
-        found = stationary_risk("forward-gradient", factor / 144, dimension=10)
+        found = stationary_risk("forward-gradient", step_size=factor / 144, dimension=10)
         assert found == pytest.approx(expected, abs=5e-5)
         assert found == pytest.approx(factor / 144 * 120 / (2 - factor), rel=1e-12)
-    assert stationary_risk("forward-gradient", 2 / 144, dimension=10) == np.inf
+    assert stationary_risk("forward-gradient", step_size=2 / 144, dimension=10) == np.inf
 
 
 FULL = [[2.0, 0.6, 0.1], [0.6, 0.5, 0.0], [0.1, 0.0, 1.0]]
@@ -222,14 +224,14 @@ def test_stationary_risk_is_where_the_recursion_ends(rule, given, of):
         given["start"] = given["start"][:, 0]
     alpha = 0.4 * stability_limit(rule, **given)
     last = exact_risk(rule, steps=4000, step_size=alpha, of=of, **given)[-1]
-    assert stationary_risk(rule, alpha, of=of, **given) == pytest.approx(last, rel=1e-8, abs=1e-14)
+    assert stationary_risk(rule, step_size=alpha, of=of, **given) == pytest.approx(last, rel=1e-8, abs=1e-14)
 
 
 def test_what_moves_without_inputs_never_settles():
     for repeats in (1, 2):
         given = dict(dimension=5, rank=2, repeats=repeats)
-        assert stationary_risk("forward-gradient", 0.001, **given) == np.inf
-        assert stationary_risk("forward-gradient", 0.001, of="prediction", **given) < 1
+        assert stationary_risk("forward-gradient", step_size=0.001, **given) == np.inf
+        assert stationary_risk("forward-gradient", step_size=0.001, of="prediction", **given) < 1
 
 
 def test_close_to_the_limit_few_runs_carry_the_mean():
@@ -297,9 +299,9 @@ def test_bad_input_is_named_and_long_steps_are_warned_of():
     with pytest.raises(UserError, match="no steps"):
         best_step_sizes("sgd", dimension=3, steps=0)
     with pytest.raises(UserError, match="schedule gives no step size"):
-        spectral_radius("sgd", np.nan, dimension=3)
+        spectral_radius("sgd", step_size=np.nan, dimension=3)
     with pytest.raises(UserError, match="leads nowhere"):
-        stationary_risk("sgd", 0.0, dimension=3)
+        stationary_risk("sgd", step_size=0.0, dimension=3)
     with pytest.warns(UserWarning, match=r"2 of 3 steps are beyond the stability limit 0\.4 of sgd"):
         warn_unstable(LinearRegression(3), Update("sgd"), np.array([0.5, 0.4, 0.41]))
     with warnings.catch_warnings():

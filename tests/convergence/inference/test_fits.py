@@ -79,7 +79,7 @@ def test_an_exact_curve_has_a_point_as_interval():
     fit = fit_rate(curve)
     assert fit.runs == 0
     assert fit.interval() == (fit.exponent, fit.exponent)
-    assert fit.interval(of="constant") == (fit.constant, fit.constant)
+    assert fit.interval(parameter="constant") == (fit.constant, fit.constant)
     assert fit_rate((k, curve)).exponent == fit.exponent == fit_rate(SimpleNamespace(steps=k, values=curve)).exponent
     assert fit.compare(curve).compatible
     assert not fit.compare(1.0).compatible
@@ -181,7 +181,7 @@ def test_a_floor_is_found_with_its_interval():
         fit = fit_rate(STEPS, values, model="floor", window=(100, 10_000), resamples=200, rng=number)
         low, high = fit.interval()
         exponents += low <= 1.0 <= high
-        low, high = fit.interval(of="floor")
+        low, high = fit.interval(parameter="floor")
         floors += low <= 5e-4 <= high
     assert exponents >= 50  # 57 expected, 4 standard deviations
     assert floors >= 50
@@ -347,8 +347,8 @@ def test_wrong_input():
         fit_rate(k, 1.0 / k * np.ones((5, 1)), resamples=0)
     with pytest.raises(UserError, match="level"):
         fit_rate(k, 1.0 / k).interval(95)
-    with pytest.raises(UserError, match="interval for that"):
-        fit_rate(k, 1.0 / k).interval(of="slope")
+    with pytest.raises(UserError, match="no parameter 'slope'"):
+        fit_rate(k, 1.0 / k).interval(parameter="slope")
     with pytest.raises(UserError, match="above 0"):
         fit_rate(k, 1.0 / k).predict(0)
     with pytest.raises(UserError, match="no numbers"):

@@ -53,7 +53,7 @@ def test_a_wrong_law_is_rejected():
     assert chosen.p_values["power"] < 1e-6
     assert chosen.p_values["log"] < 1e-6
     assert chosen.p_values["floor"] > 1e-3
-    low, high = chosen.best.interval(0.999, of="floor")
+    low, high = chosen.best.interval(0.999, parameter="floor")
     assert 0 < low < 5e-4 < high
 
 

@@ -193,6 +193,8 @@ def test_runs_do_not_depend_on_workers():
     assert np.array_equal(one.last[:4], few.last)
     whole = simulate_dropout(problem, runs=30, steps=60, burn_in=7, rng=6)
     assert whole.averages() == pytest.approx(one.averages(), abs=1e-13)
+    assert np.array_equal(one.median(), np.median(one.averages(), axis=0))
+    assert np.array_equal(one.quantile(0.2), np.quantile(one.averages(), 0.2, axis=0))
 
 
 def test_small_chances_can_be_unstable_within_the_assumption():
@@ -226,6 +228,12 @@ Y = np.array([1.0, 2.0, 3.0])
         lambda: dropout_mean(Dropout(X, Y, 0.5, 0.1), -1),
         lambda: dropout_mean(Dropout(X, Y, 0.5, 0.1), 3, start=[1.0, 2.0, 3.0]),
         lambda: dropout_second_moment(Dropout(X, Y, 0.5, 0.1), [0.5]),
+        lambda: simulate_dropout(3, steps=1),
+        lambda: dropout_mean(3, 1),
+        lambda: dropout_second_moment(3, 1),
+        lambda: dropout_stationary_covariance(3),
+        lambda: simulate_dropout(Dropout(X, Y, 0.5, 0.1), steps=1, rng="x"),
+        lambda: simulate_dropout(Dropout(X, Y, 0.5, 0.1), steps=1, progress=3),
         lambda: simulate_dropout(Dropout(X, Y, 0.5, 0.1), steps=0, runs=1),
         lambda: simulate_dropout(Dropout(X, Y, 0.5, 0.1), steps=10, runs=0),
         lambda: simulate_dropout(Dropout(X, Y, 0.5, 0.1), steps=10, runs=1, batches=3),

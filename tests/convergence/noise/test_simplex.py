@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import integrate, special
+from scipy import integrate, special, stats
 
 from sparsefire.convergence.noise._race import race
 from sparsefire.convergence.noise.simplex import (
@@ -168,7 +168,7 @@ def test_exponent_after_fixation():
 
 def test_slope_of_the_logarithm_of_what_is_missing():
     for jitter, exact in ((0.0, np.log(1.1)), (0.8, 0.095496)):
-        estimate = simulate_simplex((0.7, 0.3), 0.1, jitter=jitter, steps=12_000, runs=200, rng=2)
+        estimate = simulate_simplex((0.7, 0.3), 0.1, jitter=jitter, steps=12_000, runs=200, record=[12_000], rng=2)
         right = estimate.winners() == 0
         missing = estimate.log_probabilities[right][:, :, 1]  # log(1 - p_1)
         slope = (missing[:, -1] - missing[:, -2]).mean() / 6000
@@ -179,10 +179,22 @@ def test_slope_of_the_logarithm_of_what_is_missing():
 def test_winners_with_jitter():
     estimate = simulate_simplex((3, 2, 1), 0.1, jitter=0.8, steps=1000, runs=4000, rng=3)
     assert estimate.frequencies() == pytest.approx([0.863, 0.136, 0.001], abs=0.02)
-    low, high = estimate.interval()
+    low, high = estimate.frequency_interval()
     assert (low < estimate.frequencies()).all()
     assert (estimate.frequencies() < high).all()
     assert (high - low).max() < 0.025
+
+
+def test_what_runs_say_of_p():
+    estimate = simulate_simplex((3, 2, 1), 0.1, steps=40, runs=300, record=3, rng=3)
+    p = np.exp(estimate.log_probabilities)
+    assert estimate.steps.tolist() == [0, 1, 6, 20, 40]
+    assert np.array_equal(estimate.median(), np.median(p, axis=0))
+    assert np.array_equal(estimate.quantile(0.2), np.quantile(p, 0.2, axis=0))
+    low, high = estimate.interval(0.9)
+    t = stats.t.interval(0.9, 299, loc=p[:, 1:].mean(0), scale=stats.sem(p[:, 1:]))
+    assert low[1:] == pytest.approx(t[0], rel=1e-12)
+    assert high[1:] == pytest.approx(t[1], rel=1e-12)
 
 
 def test_mean_field_path():
@@ -253,7 +265,10 @@ def test_runs_do_not_depend_on_workers_or_their_number():
         lambda: simulate_simplex((0.6, 0.4), 0.1, steps=0, runs=3),
         lambda: simulate_simplex((0.6, 0.4), 0.1, steps=10, runs=0),
         lambda: simulate_simplex((0.6, 0.4), 0.1, steps=10, runs=3, record=[11]),
-        lambda: simulate_simplex((0.6, 0.4), 0.1, steps=10, runs=3, record=5),
+        lambda: simulate_simplex((0.6, 0.4), 0.1, steps=10, runs=3, record=0),
+        lambda: simulate_simplex((0.6, 0.4), 0.1, steps=10, runs=3, rng="x"),
+        lambda: simulate_simplex((0.6, 0.4), 0.1, steps=10, runs=3, progress=3),
+        lambda: simulate_simplex((0.6, 0.4), 0.1, steps=10, runs=3).quantile(2),
         lambda: simulate_simplex((0.6, 0.4), 0.1, steps=10, runs=3, record=[1.5]),
         lambda: mean_field_path((0.6, 0.4), "late"),
         lambda: simulate_simplex((0.6, 0.4), 0.1, steps=10, runs=3, jitter=10.0),

@@ -193,7 +193,7 @@ def test_tune_takes_the_least_loss_on_rows_that_it_holds_out() -> None:
     assert found.losses.shape == (3, 3)
     assert len(asked) == 3
     assert found.settings == grid[int(found.losses.mean(1).argmin())]
-    assert found.settings.rate == 3e-2
+    assert found.settings.step_size == 3e-2
     again = tune(make, (8,), "backprop", grid=grid, replicates=3, steps=60, rng=0)
     np.testing.assert_array_equal(found.losses, again.losses)
 
@@ -211,7 +211,7 @@ def test_tune_never_looks_at_the_test_rows() -> None:
     grid = (Settings(1e-4), Settings(3e-2))
     told, lied = (tune(make, (8,), "backprop", grid=grid, steps=60, rng=0) for make in (honest, lying))
     np.testing.assert_array_equal(told.losses, lied.losses)
-    assert lied.settings.rate == 3e-2  # which has the larger risk on those test rows
+    assert lied.settings.step_size == 3e-2  # which has the larger risk on those test rows
 
 
 def test_losses_of_tune_are_risks_and_noise() -> None:
@@ -246,8 +246,8 @@ def test_wrong_input_is_named() -> None:
         rule = "two-query" if "directions" in wrong else "backprop"
         with pytest.raises(UserError, match="number"):
             network_risk(data, (4,), rule, **wrong)
-    for settings in (Settings(0.0), Settings(math.nan), Settings(weight_decay=-1.0)):
-        with pytest.raises(UserError, match="sizes"):
+    for settings in (Settings(0.0), Settings(math.nan), Settings(weight_decay=-1.0), 3):
+        with pytest.raises(UserError, match=r"no such number|no Settings"):
             network_risk(data, (4,), "backprop", settings=settings)
     with pytest.raises(UserError, match="width"):
         network_risk(data, (0,), "backprop")

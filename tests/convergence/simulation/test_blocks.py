@@ -37,3 +37,9 @@ def test_progress_ends_at_one() -> None:
     run_blocks(lambda i: iter([None] * 3), 4, 3, workers=2, progress=told.append)
     assert told[-1] == 1.0
     assert told == sorted(told)
+    told.clear()
+    over_runs(lambda first, end: None, 100, 2, told.append)
+    assert told[-1] == 1.0
+    for progress in (3, "bar"):
+        with pytest.raises(UserError, match="progress is no function"):
+            over_runs(lambda first, end: None, 100, 2, progress)

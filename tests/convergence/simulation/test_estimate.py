@@ -38,7 +38,7 @@ def test_mean_median_and_errors_are_those_of_numpy_and_scipy() -> None:
 @pytest.mark.parametrize(("runs", "level"), [(6, 0.95), (40, 0.95), (101, 0.99), (1000, 0.5)])
 def test_the_interval_of_the_median_is_the_exact_one(runs: int, level: float) -> None:
     values = lognormal(runs, 1, 1)
-    low, high = estimate(values).interval(level, of="median")
+    low, high = estimate(values).interval(level, statistic="median")
     truth = stats.quantile_test(values[:, 0]).confidence_interval(level)
     assert (low[0], high[0]) == (truth.low, truth.high)
 
@@ -118,7 +118,7 @@ def test_diverged_runs() -> None:
         low, high = found.interval(method=method)
         assert np.isfinite([low[0], high[0]]).all()
         assert (low[1:].tolist(), high[1:].tolist()) == ([-np.inf] * 2, [np.inf] * 2)
-    low, high = found.interval(of="median")
+    low, high = found.interval(statistic="median")
     assert np.isinf(low).tolist() == [False, False, True]
     assert high[2] == np.inf
     other = found.controlled(estimate(lognormal(20, 3, 5), np.ones(3)))
@@ -139,7 +139,7 @@ def test_medians_of_an_odd_number_of_runs_of_which_less_than_half_diverged() -> 
     assert found.median()[0] == 2.0
     for diverged, bounded in ((40, True), (41, False)):  # the 61st of 101 is the upper end
         many = estimate(np.concatenate([lognormal(101 - diverged, 1, 10), np.full((diverged, 1), np.inf)]))
-        low, high = many.interval(of="median")
+        low, high = many.interval(statistic="median")
         assert low[0] < many.median()[0] < high[0]
         assert np.isfinite(high[0]) == bounded
 
@@ -152,7 +152,7 @@ def test_medians_of_an_odd_number_of_runs_of_which_less_than_half_diverged() -> 
         ({"level": 1.0}, "level"),
         ({"level": 95}, "level"),
         ({"method": "z"}, "method"),
-        ({"of": "mode"}, "no of"),
+        ({"statistic": "mode"}, "no statistic"),
     ],
 )
 def test_bad_intervals(options: dict, message: str) -> None:
@@ -164,7 +164,7 @@ def test_too_few_runs() -> None:
     with pytest.raises(UserError, match="one run"):
         estimate(np.ones((1, 2))).interval()
     with pytest.raises(UserError, match="so few runs") as error:
-        estimate(np.ones((5, 2))).interval(of="median")
+        estimate(np.ones((5, 2))).interval(statistic="median")
     assert "at least 6" in str(error.value)
     assert np.all(np.isinf(estimate(np.ones((1, 2))).standard_error()))
     with pytest.raises(UserError, match="quantile"):
@@ -215,10 +215,14 @@ def test_simulations_of_two_rules_control_each_other() -> None:
     found = query.controlled(slope)
     assert np.all(found.reduction[1:] > 1.1)
     assert np.abs((found.mean() - query.mean())[1:] / query.standard_error()[1:]).max() < 4
+    assert np.array_equal(found.median(), query.median())
+    assert np.array_equal(found.quantile(0.9), query.quantile(0.9))
     itself = slope.controlled(slope)
     np.testing.assert_allclose(itself.mean(), slope.exact, rtol=1e-10)
     with pytest.raises(UserError, match="not known"):
         slope.controlled(query)
+    with pytest.raises(UserError, match="no RiskEstimate"):
+        slope.controlled(query.mean())
     with pytest.raises(UserError, match="same random numbers"):
         query.controlled(simulate_risk("forward-gradient", rng=4, **call))
     with pytest.raises(UserError, match="same random numbers"):

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from scipy import linalg, optimize
 
-from sparsefire.convergence._inputs import above, within
+from sparsefire.convergence._inputs import above, instance, within
 from sparsefire.convergence.bounds import _residuals
-from sparsefire.convergence.problem import LinearRegression, a_problem, one_of
+from sparsefire.convergence.problem import LinearRegression, one_of
 from sparsefire.convergence.update import LAWS
 from sparsefire.errors import UserError
 from sparsefire.randomness import stream
@@ -72,7 +72,8 @@ def query_bound(problem: LinearRegression, radius: float | None = None, law: str
     >>> round(query_bound(LinearRegression(10, noise_law="laplace")), 2)
     206.46
     """
-    return a_problem(problem).dimension / fisher_information(problem, radius, law)
+    information = fisher_information(problem, radius, law)
+    return problem.dimension / information
 
 
 def first_order_bound(problem: LinearRegression) -> float:
@@ -87,7 +88,7 @@ def first_order_bound(problem: LinearRegression) -> float:
     >>> first_order_bound(LinearRegression(10, noise=2.0)), first_order_bound(LinearRegression(10, noise_law="laplace"))
     (40.0, 5.0)
     """
-    if a_problem(problem).eigenvalues[0] <= 0:
+    if instance(problem, "problem", LinearRegression).eigenvalues[0] <= 0:
         raise UserError(
             "inputs tell nothing about some coordinates.", came=f"rank={problem.rank}", expected="full rank"
         )
@@ -230,7 +231,7 @@ def _directions(law: str, d: int) -> np.ndarray:
 def _norm(problem: Any, radius: float | None, law: str) -> float:
     """Check all that can be asked and return |v| = c√d."""
     one_of(law, "law", LAWS)
-    if not a_problem(problem).isotropic or problem.outputs != 1:
+    if not instance(problem, "problem", LinearRegression).isotropic or problem.outputs != 1:
         raise UserError(
             "the information of a query is told for isotropic inputs and one output.",
             came="covariance=, rank= or outputs=",

@@ -14,6 +14,7 @@ from scipy import optimize
 from sparsefire.convergence._inputs import within
 from sparsefire.convergence.bounds import fisher
 from sparsefire.convergence.bounds.references import Reference, parametric
+from sparsefire.convergence.exact._dynamics import RISKS
 from sparsefire.convergence.exact.constants import ScalarRisk, scalar_risk
 from sparsefire.convergence.exact.risk import exact_risk
 from sparsefire.convergence.exact.stability import best_step_sizes, stability_limit
@@ -193,7 +194,7 @@ def plan(
     """
     problem, update = read(rule, problem, given)
     one_of(schedule, "schedule", SCHEDULES)
-    one_of(of, "of", ("parameters", "prediction"))
+    one_of(of, "of", RISKS)
     count(most, "most")
     targets = {"risk": risk, "samples": samples, "queries": queries}
     asked = [name for name, value in targets.items() if value is not None]

@@ -173,13 +173,13 @@ def sparse(dimension: int, active: int, noise: float = 1.0) -> Reference:
 
 
 def nonparametric(
-    of: Function | float, *, log_power: float = 0.0, constant: float = 1.0, name: str = "", source: str = ""
+    exponent: Function | float, *, log_power: float = 0.0, constant: float = 1.0, name: str = "", source: str = ""
 ) -> Reference:
     """Return n^(−a): what squared risk falls like where nothing but the smoothness of a function is known.
 
     Args:
-        of: a function of :mod:`sparsefire.convergence.nonparametric.functions`, whose exponent a is that of its class,
-            or a itself, in (0, 1], such as the ``minimax_exponent`` there of a class without an example.
+        exponent: a in (0, 1], such as the ``minimax_exponent`` of a class in
+            :mod:`sparsefire.convergence.nonparametric.functions`, or a function of that module, whose class has it.
         log_power: the curve is multiplied by (log n)^p, p ≥ 0. The minimax risk of a Hölder class has p = 0; deep ReLU
             networks reach that of compositions with p = 3 (arXiv 1708.06633, theorem 1 and its corollaries).
         constant: factor > 0; the theory says nothing about it.
@@ -191,18 +191,18 @@ def nonparametric(
     >>> round(nonparametric(minimax_exponent([(2, 1), (1, 1)]))(1000), 4)  # an additive model
     0.01
     """
-    exponent = of.exponent if isinstance(of, Function) else of
-    if not number(exponent) or not 0 < exponent <= 1:
-        raise UserError("there is no such exponent.", came=repr(of), expected="a Function, or a number in (0, 1]")
+    a = exponent.exponent if isinstance(exponent, Function) else exponent
+    if not number(a) or not 0 < a <= 1:
+        raise UserError("there is no such exponent.", came=repr(exponent), expected="a Function, or a number in (0, 1]")
     factor, power = above(constant, "constant"), from_zero(log_power, "log_power")
 
     def curve(n: np.ndarray) -> np.ndarray:
         logs = np.log(n) ** power if power else 1.0
-        return factor * n**-exponent * logs
+        return factor * n**-a * logs
 
-    formula = f"n^(−{exponent:.4g})" + (f" (log n)^{power:g}" if power else "")
+    formula = f"n^(−{a:.4g})" + (f" (log n)^{power:g}" if power else "")
     where = source or "doi:10.1214/aos/1176345969; arXiv 1708.06633"
-    return Reference(name or "nonparametric", formula, where, float(exponent), "sample", curve)
+    return Reference(name or "nonparametric", formula, where, float(a), "sample", curve)
 
 
 def parametric(name: str, constant: float, *, unit: str = "sample", source: str = "") -> Reference:

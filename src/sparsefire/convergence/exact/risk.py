@@ -241,7 +241,7 @@ def risks(dynamics: Dynamics, alphas: np.ndarray, of: str) -> np.ndarray:
     >>> risks(Dynamics(LinearRegression(2), Update("sgd")), np.array([1.0]), "parameters")[1].item()  # beyond the limit
     5.0
     """
-    one_of(of, "risk", RISKS)
+    one_of(of, "of", RISKS)
     if dynamics.update.repeats > 1:
         return _repeated(dynamics, alphas, of)
     groups = dynamics.groups()
@@ -333,7 +333,10 @@ def _bias(dynamics: Dynamics, alphas: np.ndarray, of: str) -> np.ndarray:
 
 
 def _places(at: Any, steps: int) -> np.ndarray:
-    found = np.atleast_1d(np.asarray(steps if at is None else at))
+    try:
+        found = np.atleast_1d(np.asarray(steps if at is None else at))
+    except ValueError:  # rows of several lengths
+        found = np.empty((0, 0))
     whole = found.ndim == 1 and np.issubdtype(found.dtype, np.integer)
     if not whole or np.any(np.diff(found) < 0) or np.any((found < 0) | (found > steps)):
         raise UserError("at tells no steps.", came=repr(at), expected=f"ascending whole numbers from 0 to {steps}")

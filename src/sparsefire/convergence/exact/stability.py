@@ -49,19 +49,21 @@ def stability_limit(rule: str | Update, problem: LinearRegression | None = None,
     return 1.0 / _pull_and_spread(dynamics)[0](0.0)
 
 
-def spectral_radius(rule: str | Update, alpha: float, problem: LinearRegression | None = None, **given: Any) -> float:
+def spectral_radius(
+    rule: str | Update, problem: LinearRegression | None = None, *, step_size: float, **given: Any
+) -> float:
     """Return the factor by which E‖δ‖² is multiplied per step in the long run, with constant step and without noise.
 
     Args:
         rule: a name of :data:`~sparsefire.convergence.update.RULES`, or an ``Update``.
-        alpha: step size ≥ 0.
         problem: or keywords that describe it.
+        step_size: α ≥ 0.
         **given: fields of ``Update`` and ``LinearRegression``.
 
-    >>> round(spectral_radius("sgd", 0.1, dimension=8), 12)  # 1 − 2α + (d + 2) α²
+    >>> round(spectral_radius("sgd", dimension=8, step_size=0.1), 12)  # 1 − 2α + (d + 2) α²
     0.9
     """
-    dynamics, alpha = Dynamics(*read(rule, problem, given)), float(step_sizes(alpha, 1)[0])
+    dynamics, alpha = Dynamics(*read(rule, problem, given)), float(step_sizes(step_size, 1)[0])
     if dynamics.update.repeats > 1:
         return repeats_of(dynamics).factor(alpha)
     if alpha == 0:
@@ -80,9 +82,9 @@ def spectral_radius(rule: str | Update, alpha: float, problem: LinearRegression 
 
 def stationary_risk(
     rule: str | Update,
-    alpha: float,
     problem: LinearRegression | None = None,
     *,
+    step_size: float,
     of: str = "parameters",
     **given: Any,
 ) -> float:
@@ -90,8 +92,8 @@ def stationary_risk(
 
     Args:
         rule: a name of :data:`~sparsefire.convergence.update.RULES`, or an ``Update``.
-        alpha: step size above 0.
         problem: or keywords that describe it.
+        step_size: α above 0.
         of: ``"parameters"``, E‖δ‖², or ``"prediction"``, E (X′δ)² summed over outputs. Parameters that move without
             inputs (``rank``) diffuse as long as there is noise: their risk is ∞.
         **given: fields of ``Update`` and ``LinearRegression``.
@@ -99,14 +101,14 @@ def stationary_risk(
     Raises:
         UserError: for a step of 0, which leads nowhere: the risk stays what it is at the start.
 
-    >>> round(stationary_risk("forward-gradient", 1 / 144, dimension=10), 4)
+    >>> round(stationary_risk("forward-gradient", dimension=10, step_size=1 / 144), 4)
     0.8333
     """
-    one_of(of, "risk", RISKS)
-    dynamics, alpha = Dynamics(*read(rule, problem, given)), float(step_sizes(alpha, 1)[0])
+    one_of(of, "of", RISKS)
+    dynamics, alpha = Dynamics(*read(rule, problem, given)), float(step_sizes(step_size, 1)[0])
     if alpha == 0:
         raise UserError(
-            "a step of 0 leads nowhere.", came="alpha=0", expected="a step above 0; without steps the risk is ‖δ₀‖²"
+            "a step of 0 leads nowhere.", came="step_size=0", expected="a step above 0; without steps the risk is ‖δ₀‖²"
         )
     if alpha >= stability_limit(dynamics.update, dynamics.problem):
         return np.inf
@@ -189,7 +191,7 @@ def best_step_sizes(
     ([0.166667, 0.15625], [1.0, 0.833333, 0.703125])
     """
     problem, update = read(rule, problem, given)
-    one_of(of, "risk", RISKS)
+    one_of(of, "of", RISKS)
     step_sizes(0.0, steps)
     dynamics = Dynamics(problem, update)
     if update.repeats > 1:

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from sparsefire.convergence._inputs import confidence, whole
+from sparsefire.convergence._inputs import confidence, entropy, number, whole
 from sparsefire.errors import UserError
-from sparsefire.randomness import entropy, stream
+from sparsefire.randomness import stream
 
 STATISTICS = ("mean", "median")
 FEWEST_STUDENTISED = 5  # runs; with fewer a resample often has no spread of its own
@@ -65,6 +65,20 @@ def statistic_of(blocks: Sequence[np.ndarray], statistic: str) -> np.ndarray:
     return np.concatenate([getattr(np, statistic)(block, axis=0) for block in blocks])
 
 
+def quantile_of(values: np.ndarray, q: Any) -> np.ndarray:
+    """Return a quantile over runs for every entry of values [runs, ...], ∞ beside a run that is.
+
+    >>> quantile_of(np.array([[1.0], [2.0], [np.inf]]), 0.75).tolist()
+    [inf]
+    """
+    if not number(q) or not 0 <= q <= 1:
+        raise UserError("there is no such quantile.", came=repr(q), expected="a number from 0 to 1")
+    with np.errstate(invalid="ignore"):
+        found = np.quantile(values, q, axis=0)
+    above = int(np.ceil((len(values) - 1) * q))  # where an infinite run comes next NumPy is at a loss
+    return np.where(np.isnan(found), np.sort(values, axis=0)[above], found)
+
+
 def student_interval(values: np.ndarray, level: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return Student's t interval (low, high) of the mean over runs, for every entry of values [runs, ...].
 
@@ -107,9 +121,9 @@ def resample(
     logs = np.empty((resamples, functionals.shape[1]))
     spreads = np.zeros((resamples, len(functionals)))
     at = 0
-    for number, block in enumerate(blocks):
+    for place, block in enumerate(blocks):
         end = at + block.shape[1]
-        draws = stream(source, "resample runs", number)
+        draws = stream(source, "resample runs", place)
         part = max(1, ENTRIES // len(block))
         for first in range(0, resamples, part):
             rows = slice(first, min(first + part, resamples))
@@ -155,10 +169,10 @@ def _spreads(block: np.ndarray, means: np.ndarray, counts: np.ndarray, functiona
     """Return the variance of the functionals within each resample [resamples, functionals]."""
     runs = len(block)
     found = np.empty((len(means), len(functionals)))
-    for number, row in enumerate(functionals):
+    for place, row in enumerate(functionals):
         used = np.flatnonzero(row)
         influence = block[:, used] @ (row[used] / means[:, used]).T - row.sum()
-        found[:, number] = np.einsum("bn,nb->b", counts, influence**2) / (runs * (runs - 1))
+        found[:, place] = np.einsum("bn,nb->b", counts, influence**2) / (runs * (runs - 1))
     return found
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsefire.convergence._inputs import above, confidence, floats, from_zero, number
+from sparsefire.convergence._inputs import above, confidence, floats, from_zero, number, row
 from sparsefire.convergence.inference import _power_laws as laws
 from sparsefire.convergence.inference._paths import FEWEST_RUNS, positive, prepared, read
 from sparsefire.convergence.inference._resample import STATISTICS, Resampled, resample, statistic_of
@@ -113,27 +113,26 @@ class RateFit:
         """The slope of log risk against log k: -exponent."""
         return -self.exponent
 
-    def interval(self, level: float = 0.95, of: str = "exponent") -> tuple[float, float]:
+    def interval(self, level: float = 0.95, *, parameter: str = "exponent") -> tuple[float, float]:
         """Return an interval from runs drawn again; an exact curve has no noise and gets (value, value).
 
         Args:
             level: confidence in (0, 1).
-            of: ``"exponent"``, ``"constant"`` or ``"floor"``.
+            parameter: ``"exponent"``, ``"constant"`` or ``"floor"``.
 
         Bootstrap-t for the exponent of a mean (models ``"power"`` and ``"log"``), else percentiles widened for few
         runs. It tells the noise of the runs, not whether the model holds: see ``choose_model``.
         """
-        columns = {"constant": 0, "exponent": 1, "floor": 2}
-        if of not in columns:
-            raise UserError("there is no interval for that.", came=repr(of), expected=", ".join(map(repr, columns)))
-        level, value = confidence(level), float(getattr(self, of))
+        columns = ("constant", "exponent", "floor")
+        one_of(parameter, "parameter", columns)
+        level, value = confidence(level), float(getattr(self, parameter))
         if self._again is None:
             return value, value
-        if of == "exponent" and self.statistic == "mean" and self.model != "floor":
+        if parameter == "exponent" and self.statistic == "mean" and self.model != "floor":
             low, high = (end.item() for end in self._again.studentised(np.array([value]), level))
         else:
-            low, high = self._again.expanded(self.resampled[:, columns[of]], level)
-            low, high = (np.exp(low), np.exp(high)) if of == "constant" else (low, high)
+            low, high = self._again.expanded(self.resampled[:, columns.index(parameter)], level)
+            low, high = (np.exp(low), np.exp(high)) if parameter == "constant" else (low, high)
         return float(low), float(high)
 
     def predict(self, k: Any) -> np.ndarray:
@@ -280,7 +279,7 @@ def fit_powers(
     x = np.atleast_1d(floats(sizes, "sizes"))
     entries = [
         floats(entry.values, "values")[:, -1] if hasattr(entry, "values") else floats(entry, "estimates")
-        for entry in estimates
+        for entry in row(estimates, "estimates", "one entry per size")
     ]
     if x.ndim != 1 or len(x) != len(entries) or not (np.isfinite(x) & (x > 0)).all() or len(np.unique(x)) < len(x):
         raise UserError(
@@ -329,7 +328,7 @@ def local_slopes(
     """
     per_decade = above(per_decade, "per_decade")
     steps, risks = read(estimate, values)
-    given = window or (float(steps[steps > 0].min(initial=np.inf)), float(steps[-1]))
+    given = window if window is not None else (float(steps[steps > 0].min(initial=np.inf)), float(steps[-1]))
     steps, risks = prepared(steps, risks, given, statistic, None)
     count = int(np.floor(np.log10(steps[-1] / steps[0]) * per_decade + 1e-9))
     edges = np.log(steps[-1]) - np.arange(count, -1, -1) * np.log(10) / per_decade

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
+from sparsefire.convergence._inputs import row
 from sparsefire.convergence.inference import _power_laws as laws
 from sparsefire.convergence.inference._paths import prepared, read
 from sparsefire.convergence.inference._resample import log_covariance, statistic_of
@@ -75,6 +76,7 @@ def choose_model(
     >>> choose_model(k, np.log(k) / k, window=(100, 10_000)).best.model
     'log'
     """
+    models = row(models, "models", ", ".join(laws.MODELS))
     if not models:
         raise UserError("there is nothing to choose from.", came="no models", expected=", ".join(laws.MODELS))
     steps, risks = prepared(*read(estimate, values), window, "mean", PER_DECADE)

@@ -95,9 +95,8 @@ def batch_means(iterates: Any, *, length: int | None = None, batches: int = BATC
     (True, True)
     """
     theta = _iterates(iterates, burn_in)
-    if length is None:
-        length = len(theta) // whole(batches, "batches", 2)
-    count = len(theta) // whole(length, "length", 1) if length else 0
+    length = len(theta) // whole(batches, "batches", 2) if length is None else whole(length, "length", 1)
+    count = len(theta) // length if length else 0
     if count < 2:
         raise UserError(
             "one batch has no spread.",
@@ -105,7 +104,7 @@ def batch_means(iterates: Any, *, length: int | None = None, batches: int = BATC
             expected="2 batches or more, better 20",
         )
     parts = theta[: count * length].reshape(count, length, *theta.shape[1:]).mean(1)
-    return BatchMeans(theta.mean(0), parts, int(length), len(theta))
+    return BatchMeans(theta.mean(0), parts, length, len(theta))
 
 
 class OnlineInterval:

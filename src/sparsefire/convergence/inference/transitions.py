@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from scipy import optimize
 
-from sparsefire.convergence._inputs import above, confidence, floats, number, whole
+from sparsefire.convergence._inputs import a_function, above, confidence, entropy, floats, number, row, whole
 from sparsefire.errors import UserError
-from sparsefire.randomness import entropy, stream
+from sparsefire.randomness import stream
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,7 @@ def find_transition(
     1.414213562
     """
     low, high = _ends(low, high)
+    a_function(indicator, "indicator", "a function of one number")
     width = 1e-12 * max(abs(low), abs(high)) if tolerance is None else above(tolerance, "tolerance")
     _target(target)
     calls = 0
@@ -99,12 +100,12 @@ def find_transition(
         nonlocal calls
         calls += 1
         found = indicator(x)
-        number = (0.5 if found else -0.5) if isinstance(found, bool | np.bool_) else float(found) - target
-        if math.isnan(number):
+        gap = (0.5 if found else -0.5) if isinstance(found, bool | np.bool_) else _value(found, x) - target
+        if math.isnan(gap):
             raise UserError(
                 "the indicator is not a number.", came=f"NaN at {x:g}", expected="a number or True or False"
             )
-        return max(min(number, 1e300), -1e300)
+        return max(min(gap, 1e300), -1e300)
 
     first, last = against(low), against(high)
     if first * last > 0:
@@ -158,6 +159,7 @@ def search_transition(
     (True, True)
     """
     low, high = _ends(low, high)
+    a_function(trial, "trial", "a function of a number and a generator")
     width = (high - low) / 100 if width is None else above(width, "width")
     if target is not None:
         _target(target)
@@ -217,7 +219,7 @@ def susceptibility_peak(
     (True, True)
     """
     grid, scale = floats(parameters, "parameters"), above(scale, "scale")
-    runs = [floats(sample, "samples") for sample in samples]
+    runs = [floats(sample, "samples") for sample in row(samples, "samples", "one array of runs per parameter")]
     if grid.ndim != 1 or len(grid) < 3 or not (np.diff(grid) > 0).all() or len(runs) != len(grid):
         raise UserError(
             "the grid is no grid.",
@@ -234,8 +236,8 @@ def susceptibility_peak(
     again = np.empty((resamples, len(grid)))
     for at, sample in enumerate(runs):
         draws = stream(source, "susceptibility", at)
-        for row in range(resamples):
-            again[row, at] = sample[draws.integers(0, len(sample), len(sample))].var(ddof=1)
+        for place in range(resamples):
+            again[place, at] = sample[draws.integers(0, len(sample), len(sample))].var(ddof=1)
     position = _tops(grid, variances[None])[0]
     return SusceptibilityPeak(float(position), grid, scale * variances, _tops(grid, again))
 
@@ -253,12 +255,13 @@ def find_minimum(function: Callable[[float], Any], low: float, high: float, *, t
     >>> round(found.argument, 6), round(found.value, 12)
     (1.0, 3.0)
     """
+    a_function(function, "function", "a function of one number")
     low, high = _ends(low, high)
     tolerance = above(tolerance, "tolerance")
     if low <= 0:
         raise UserError("a search over scales begins above 0.", came=f"low={low:g}", expected="low above 0")
     found = optimize.minimize_scalar(
-        lambda u: float(function(math.exp(u))),
+        lambda u: _value(function(math.exp(u)), math.exp(u)),
         bounds=(math.log(low), math.log(high)),
         method="bounded",
         options={"xatol": tolerance},
@@ -285,7 +288,7 @@ def _decide(
     while count < most:
         outcomes = np.atleast_1d(np.asarray(trial(x, draws)))
         binary &= outcomes.dtype == bool
-        numbers = outcomes.astype(np.float64)
+        numbers = floats(outcomes, "an outcome", "numbers, or bools")
         if not numbers.size or not np.isfinite(numbers).all():
             raise UserError(
                 "an outcome is not a number.", came=f"{numbers} at {x:g}", expected="finite numbers, or bools"
@@ -315,6 +318,13 @@ def _tops(grid: np.ndarray, variances: np.ndarray) -> np.ndarray:
         up, down = (y1 - y0) / (x1 - x0), (y1 - y2) / (x2 - x1)
         top = (x0 + x1) / 2 + (x2 - x0) / 2 * up / (up + down)
     return np.where(np.isfinite(top), np.clip(top, x0, x2), grid[logs.argmax(1)])
+
+
+def _value(found: Any, x: float) -> float:
+    value = floats(found, f"the value at {x:g}", "a number")
+    if value.size != 1:
+        raise UserError("the value of the function is no number.", came=f"shape {value.shape}", expected="a number")
+    return float(value.item())
 
 
 def _target(target: Any) -> None:

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from scipy.sparse import linalg
 
-from sparsefire.convergence._inputs import finite, number, regression, whole, within
-from sparsefire.convergence.inference._resample import student_interval
+from sparsefire.convergence._inputs import entropy, finite, instance, number, regression, whole, within
+from sparsefire.convergence.inference._resample import quantile_of, student_interval
 from sparsefire.convergence.noise import _masked_moments as masked
 from sparsefire.convergence.problem import count
 from sparsefire.convergence.simulation._blocks import over_runs
@@ -58,6 +58,7 @@ class Dropout:
     def __post_init__(self) -> None:
         if not number(self.keep) or not 0 < self.keep <= 1:
             raise UserError("keep is no chance.", came=repr(self.keep), expected="a number in (0, 1]")
+        instance(self.simplified, "simplified", bool)
         limit = 1 / (self.keep * float(np.linalg.norm(self.gram, 2)))
         within(self.step_size, "step_size", 0.0, limit, f"a number in (0, {limit:.6g}), where α p ‖X′X‖ < 1")
         if not self.decay[0] > 1e-13 * self.decay[-1]:
@@ -148,6 +149,7 @@ def dropout_mean(problem: Dropout, steps: Any, start: Any = 0.0) -> np.ndarray:
     >>> dropout_mean(problem, [0, 10, 1000]).round(3).tolist()
     [[0.0, 0.0], [1.149, 1.239], [1.692, 1.231]]
     """
+    instance(problem, "problem", Dropout)
     k = _steps(steps)
     begin = problem.vectors.T @ (finite(start, "start", problem.optimum.shape) - problem.optimum)
     powers = (1 - problem.step_size * problem.keep * problem.decay) ** k[..., None]
@@ -166,6 +168,7 @@ def dropout_second_moment(problem: Dropout, steps: Any, start: Any = 0.0) -> np.
     >>> np.trace(dropout_second_moment(problem, [0, 10, 1000]), axis1=1, axis2=2).round(4).tolist()
     [4.3787, 0.3666, 0.0194]
     """
+    instance(problem, "problem", Dropout)
     k = _steps(steps).astype(np.int64)
     moments, places = np.unique(k, return_inverse=True)
     mean = finite(start, "start", problem.optimum.shape) - problem.optimum
@@ -191,7 +194,7 @@ def dropout_stationary_covariance(problem: Dropout) -> np.ndarray:
     >>> dropout_stationary_covariance(problem).round(4).tolist()
     [[0.01, 0.0031], [0.0031, 0.0094]]
     """
-    d = len(problem.gram)
+    d = len(instance(problem, "problem", Dropout).gram)
     # For a positive operator the spectral radius is below 1 iff S - E[T S T′] = I has a positive solution.
     if not np.linalg.eigvalsh(_solved(problem, np.eye(d)))[0] > 0:
         raise UserError(
@@ -243,6 +246,14 @@ class DropoutEstimate:
         """Return the mean of the averages over the runs, float64 [d]."""
         return self.averages().mean(axis=0)
 
+    def median(self) -> np.ndarray:
+        """Return the median of the averages over the runs, float64 [d]."""
+        return self.quantile(0.5)
+
+    def quantile(self, q: float) -> np.ndarray:
+        """Return a quantile of the averages over the runs, float64 [d], q in [0, 1]."""
+        return quantile_of(self.averages(), q)
+
     def interval(self, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
         """Return Student's t interval of the expected average, (low, high), float64 [d] each; two runs or more."""
         return student_interval(self.averages(), level)
@@ -252,12 +263,13 @@ def simulate_dropout(
     problem: Dropout,
     *,
     steps: int,
-    runs: int,
+    runs: int = 1000,
+    rng: Any = None,
+    workers: int | None = None,
+    progress: Callable[[float], None] | None = None,
     batches: int = 1,
     burn_in: int = 0,
     start: Any = 0.0,
-    rng: Any = None,
-    workers: int | None = None,
 ) -> DropoutEstimate:
     """Simulate dropout; memory is runs × batches × d numbers whatever the steps.
 
@@ -265,11 +277,12 @@ def simulate_dropout(
         problem: the data and the rule.
         steps: averaged steps of each run, a multiple of ``batches``.
         runs: how many, 1 or more.
+        rng: see :mod:`sparsefire.randomness`; run r has a stream of its own, whatever ``workers``.
+        workers: threads; None for all cores.
+        progress: called as ``progress(share done)``.
         batches: means of that many consecutive batches are returned, for intervals from one run.
         burn_in: steps before the first that is averaged, 0 or more.
         start: b_0, a number or [d].
-        rng: see :mod:`sparsefire.randomness`; run r has a stream of its own, whatever ``workers``.
-        workers: threads; None for all cores.
 
     Raises:
         UserError: for anything out of range.
@@ -282,13 +295,14 @@ def simulate_dropout(
     """
     from sparsefire.convergence.noise._dropout_kernels import dropout_runs
 
+    instance(problem, "problem", Dropout)
     steps, runs, batches = count(steps, "steps"), count(runs, "runs"), count(batches, "batches", steps)
     burn_in = whole(burn_in, "burn_in", 0)
     if steps % batches:
         raise UserError("batches are of one length.", came=f"{steps} steps in {batches}", expected="a divisor of steps")
     begin = finite(start, "start", problem.optimum.shape)
     last, means = np.empty((runs, len(begin))), np.empty((runs, batches, len(begin)))
-    key, kept = np.uint64(integer(rng, "dropout")), np.uint64(problem.keep * 2.0**53)
+    key, kept = np.uint64(integer(entropy(rng), "dropout")), np.uint64(problem.keep * 2.0**53)
     gram, correlation = problem.moments
 
     def part(first: int, end: int) -> None:
@@ -308,7 +322,7 @@ def simulate_dropout(
             means[rows],
         )
 
-    over_runs(part, runs, workers)
+    over_runs(part, runs, workers, progress)
     return DropoutEstimate(last, means, problem, steps, burn_in)
 
 

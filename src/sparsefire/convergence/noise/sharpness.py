@@ -11,7 +11,7 @@ all weights of one β, those of balanced layers, is a penalty on β: for two lay
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from scipy import integrate
 
-from sparsefire.convergence._inputs import finite, from_zero, recorded, regression, whole
-from sparsefire.convergence.inference._resample import student_interval
+from sparsefire.convergence._inputs import entropy, finite, from_zero, instance, recorded_steps, regression, whole
+from sparsefire.convergence.inference._resample import quantile_of, student_interval
 from sparsefire.convergence.problem import count
 from sparsefire.convergence.schedules import StepSize, step_sizes
 from sparsefire.convergence.simulation._blocks import over_runs
@@ -201,16 +201,16 @@ def sharpness_balance(problem: DiagonalNetwork, start: Any, times: Any) -> np.nd
 
 
 def sharpness_descent(
-    problem: DiagonalNetwork, start: Any, *, step_size: StepSize, steps: int, record: Sequence[int] = ()
+    problem: DiagonalNetwork, start: Any, *, steps: int, step_size: StepSize, record: Any = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return (steps, weights [records, layers, d]) of gradient descent on the expected loss.
 
     Args:
         problem: the network and the data.
         start: weights at first: a number, or [layers, d].
-        step_size: α: a number, an array [steps], or a function of k = 1 … steps.
         steps: how many, 1 or more.
-        record: steps whose weights are wanted; 0 and the last are always recorded.
+        step_size: α: a number, an array [steps], or a function of k = 1 … steps.
+        record: as for :func:`simulate_sharpness`.
 
     Raises:
         Diverged: a weight is no number any more.
@@ -223,7 +223,7 @@ def sharpness_descent(
     from sparsefire.convergence.noise._sharpness_kernels import mean_descent
 
     begin, sizes = _weights(problem, start), step_sizes(step_size, steps)
-    kept = recorded(record, steps, 0, steps)
+    kept = recorded_steps(record, steps)
     found = np.empty((len(kept), *begin.shape))
     mean_descent(begin, *problem.moments, float(problem.noise) ** 2, sizes, kept, found)
     _check_finite(found[None], sizes)
@@ -252,11 +252,11 @@ class SharpnessEstimate:
 
     def median(self) -> np.ndarray:
         """Return the median of β over the runs, float64 [records, d]."""
-        return np.median(self.betas(), axis=0)
+        return self.quantile(0.5)
 
-    def quantile(self, q: Any) -> np.ndarray:
-        """Return quantiles of β over the runs, float64 [*q.shape, records, d]."""
-        return np.quantile(self.betas(), q, axis=0)
+    def quantile(self, q: float) -> np.ndarray:
+        """Return a quantile of β over the runs, float64 [records, d], q in [0, 1]."""
+        return quantile_of(self.betas(), q)
 
     def interval(self, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
         """Return Student's t interval of the mean of β, (low, high), float64 [records, d] each; two runs or more."""
@@ -267,24 +267,27 @@ def simulate_sharpness(
     problem: DiagonalNetwork,
     start: Any,
     *,
-    step_size: StepSize,
     steps: int,
-    runs: int,
-    record: Sequence[int] = (),
+    step_size: StepSize,
+    runs: int = 1000,
     rng: Any = None,
+    record: Any = None,
     workers: int | None = None,
+    progress: Callable[[float], None] | None = None,
 ) -> SharpnessEstimate:
     """Simulate the noisy descent.
 
     Args:
         problem: the network and the data.
         start: weights at first: a number, or [layers, d].
-        step_size: α: a number, an array [steps], or a function of k = 1 … steps.
         steps: how many, 1 or more.
+        step_size: α: a number, an array [steps], or a function of k = 1 … steps.
         runs: how many, 1 or more.
-        record: steps whose weights are wanted; 0 and the last are always recorded.
         rng: see :mod:`sparsefire.randomness`; run r has a stream of its own, whatever ``workers``.
+        record: steps whose weights are kept, as for :func:`~sparsefire.convergence.simulate_risk`. Memory is
+            runs × records × layers × d numbers whatever the steps.
         workers: threads; None for all cores.
+        progress: called as ``progress(share done)``.
 
     Raises:
         Diverged: a weight of some run is no number any more; UserError: for anything out of range.
@@ -298,26 +301,27 @@ def simulate_sharpness(
     from sparsefire.convergence.noise._sharpness_kernels import noisy_descent
 
     begin, sizes, runs = _weights(problem, start), step_sizes(step_size, steps), count(runs, "runs")
-    kept = recorded(record, steps, 0, steps)
+    kept = recorded_steps(record, steps)
     found = np.empty((runs, len(kept), *begin.shape))
-    key = np.uint64(integer(rng, "sharpness"))
+    key = np.uint64(integer(entropy(rng), "sharpness"))
     gram, correlation = problem.moments
     noise = float(problem.noise)
 
     def part(first: int, end: int) -> None:
         noisy_descent(begin, gram, correlation, noise, sizes, kept, first, key, found[first:end])
 
-    over_runs(part, runs, workers)
+    over_runs(part, runs, workers, progress)
     _check_finite(found, sizes)
     return SharpnessEstimate(kept, found)
 
 
 def _weights(problem: DiagonalNetwork, weights: Any) -> np.ndarray:
+    instance(problem, "problem", DiagonalNetwork)
     return finite(weights, "weights", (problem.layers, len(problem.gram)))
 
 
 def _two_layers(problem: DiagonalNetwork) -> None:
-    if problem.layers != 2:
+    if instance(problem, "problem", DiagonalNetwork).layers != 2:
         raise UserError("this is known for two layers.", came=f"layers={problem.layers}", expected="layers=2")
 
 

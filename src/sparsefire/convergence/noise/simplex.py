@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from scipy import integrate, optimize, special
 
-from sparsefire.convergence._inputs import floats, number, recorded, whole, within
+from sparsefire.convergence._inputs import confidence, entropy, floats, number, recorded_steps, whole, within
+from sparsefire.convergence.inference._resample import quantile_of, student_interval
 from sparsefire.convergence.noise._race import exact_loss, normal_loss, race, two_lose
 from sparsefire.convergence.problem import count, one_of
 from sparsefire.convergence.simulation._blocks import over_runs
@@ -223,15 +224,27 @@ class SimplexEstimate:
         runs, _, units = self.log_probabilities.shape
         return np.bincount(self.winners(), minlength=units) / runs
 
-    def interval(self, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    def frequency_interval(self, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
         """Return Wilson's intervals of the chances to win, (low, high), float64 [d] each."""
         runs = len(self.log_probabilities)
-        _, low, high = np.transpose([wilson(share * runs, runs, level) for share in self.frequencies()])
+        _, low, high = np.transpose([wilson(share * runs, runs, confidence(level)) for share in self.frequencies()])
         return low, high
 
     def mean(self) -> np.ndarray:
         """Return the mean of p over the runs, float64 [records, d]."""
         return np.exp(self.log_probabilities).mean(axis=0)
+
+    def median(self) -> np.ndarray:
+        """Return the median of p over the runs, float64 [records, d]."""
+        return self.quantile(0.5)
+
+    def quantile(self, q: float) -> np.ndarray:
+        """Return a quantile of p over the runs, float64 [records, d], q in [0, 1]."""
+        return quantile_of(np.exp(self.log_probabilities), q)
+
+    def interval(self, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+        """Return Student's t interval of the mean of p, (low, high), float64 [records, d] each; two runs or more."""
+        return student_interval(np.exp(self.log_probabilities), level)
 
     def exponents(self) -> np.ndarray:
         """Return the fall per spike of log(p_j / p_winner) from the middle to the end, averaged over the losers j.
@@ -267,7 +280,7 @@ class SimplexEstimate:
 
     def exponent_interval(self, level: float = 0.95) -> tuple[float, float]:
         """Return Student's t interval of the exponent, (low, high)."""
-        _, low, high = mean_interval(self.exponents(), level=level)
+        _, low, high = mean_interval(self.exponents(), level=confidence(level))
         return low, high
 
 
@@ -276,11 +289,12 @@ def simulate_simplex(
     alpha: float,
     *,
     steps: int,
-    runs: int,
-    jitter: float = 0.0,
-    record: Sequence[int] = (),
+    runs: int = 1000,
     rng: Any = None,
+    record: Any = None,
     workers: int | None = None,
+    progress: Callable[[float], None] | None = None,
+    jitter: float = 0.0,
 ) -> SimplexEstimate:
     """Simulate the rule, every run from the same p.
 
@@ -289,17 +303,18 @@ def simulate_simplex(
         alpha: α, in [1e-6, 1e6].
         steps: spikes per run, 2 or more.
         runs: how many, 1 or more.
-        jitter: z of Z_i independent and uniform on [-z, z]; αz < 1. Default 0.
-        record: spikes after which p is wanted; 0, the middle and the last are always recorded. Memory is
-            runs × records × d numbers whatever the steps.
         rng: see :mod:`sparsefire.randomness`; run r has a stream of its own, whatever ``workers``.
+        record: spikes after which p is kept, as for :func:`~sparsefire.convergence.simulate_risk`; the middle is there
+            too. Memory is runs × records × d numbers whatever the steps.
         workers: threads; None for all cores.
+        progress: called as ``progress(share done)``.
+        jitter: z of Z_i independent and uniform on [-z, z]; αz < 1. Default 0.
 
     Raises:
         UserError: for anything out of range.
 
     >>> estimate = simulate_simplex((0.6, 0.4), 0.5, steps=100, runs=2000, rng=0)
-    >>> low, high = estimate.interval()
+    >>> low, high = estimate.frequency_interval()
     >>> bool(low[1] < wrong_winner_probability((0.6, 0.4), 0.5) < high[1])
     True
     >>> round(estimate.exponent(), 6)  # log 1.5: nothing is random any more
@@ -309,14 +324,14 @@ def simulate_simplex(
 
     p, alpha = _simplex(probabilities), _step(alpha)
     jitter, steps, runs = _jitter(jitter, alpha), whole(steps, "steps", 2), count(runs, "runs")
-    kept = recorded(record, steps, 0, steps // 2, steps)
+    kept = recorded_steps(record, steps, steps // 2)
     logs = np.empty((runs, len(kept), len(p)))
-    key = np.uint64(integer(rng, "simplex"))
+    key = np.uint64(integer(entropy(rng), "simplex"))
 
     def part(first: int, end: int) -> None:
         simplex_runs(p, alpha, jitter, kept, first, key, logs[first:end])
 
-    over_runs(part, runs, workers)
+    over_runs(part, runs, workers, progress)
     return SimplexEstimate(kept, logs, alpha, jitter)
 
 
@@ -348,10 +363,7 @@ def _flow_path(p: np.ndarray, t: np.ndarray) -> np.ndarray:
 
 
 def _simplex(probabilities: Any) -> np.ndarray:
-    try:
-        p = np.asarray(probabilities, dtype=np.float64)
-    except (TypeError, ValueError):
-        p = np.empty(0)
+    p = floats(probabilities, "probabilities")
     if p.ndim != 1 or len(p) < 2 or not (np.isfinite(p).all() and (p >= 0).all() and p.sum() > 0):
         raise UserError(
             "these are no probabilities of neurons.",

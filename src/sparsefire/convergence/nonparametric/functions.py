@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from sparsefire import randomness
-from sparsefire.convergence._inputs import from_zero, number, whole
+from sparsefire.convergence._inputs import entropy, floats, from_zero, number, row, whole
 from sparsefire.errors import UserError
 
 Layers = tuple[tuple[float, int], ...]
@@ -80,7 +80,7 @@ class Function:
         ((10, 3), (10,))
         """
         rows = whole(n, "sample size", 1)
-        generator = randomness.stream(rng, "design and noise")
+        generator = randomness.stream(entropy(rng), "design and noise")
         x = generator.random((rows, self.dimension))
         return x, self(x) + from_zero(noise, "noise") * generator.standard_normal(rows)
 
@@ -142,7 +142,7 @@ def hoelder(beta: float, dimension: int = 1, rng: Any = None) -> Function:
             expected=f"1 to {_WIDEST}",
             attempt="additive, multi_index or composition",
         )
-    shape = _Bumps.drawn(smoothness, d, randomness.stream(rng, "bumps"))
+    shape = _Bumps.drawn(smoothness, d, randomness.stream(entropy(rng), "bumps"))
     return _standardised(shape, d, (((smoothness, d),),))
 
 
@@ -158,7 +158,7 @@ def additive(beta: float, dimension: int, rng: Any = None) -> Function:
     True
     """
     d = whole(dimension, "dimension", 1)
-    parts = tuple(hoelder(beta, 1, randomness.stream(rng, "part", i)) for i in range(d))
+    parts = tuple(hoelder(beta, 1, randomness.stream(entropy(rng), "part", i)) for i in range(d))
     return _standardised(_Sum(parts), d, (((float(beta), 1), (math.inf, d)),))
 
 
@@ -186,7 +186,7 @@ def multi_index(beta: float, dimension: int, indices: int, rng: Any = None) -> F
     d, t = whole(dimension, "dimension", 1), whole(indices, "number of indices", 1)
     if t > d:
         raise UserError("there are no more indices than coordinates.", came=f"{t} of {d}", expected=f"1 to {d}")
-    normal = randomness.stream(rng, "indices").standard_normal((d, t))
+    normal = randomness.stream(entropy(rng), "indices").standard_normal((d, t))
     rows = np.linalg.qr(normal)[0].T
     outer = hoelder(beta, t, randomness.stream(rng, "link"))
     return _standardised(_Projected(rows, outer), d, (((math.inf, d), (float(beta), t)),))
@@ -207,7 +207,7 @@ def composition(inner: Function | Sequence[Function], outer: Function) -> Functi
     >>> f.dimension, f.exponent == min(2 / (2 + 2), 4 / (4 + 3))
     (10, True)
     """
-    parts = (inner,) if isinstance(inner, Function) else tuple(inner)
+    parts = (inner,) if isinstance(inner, Function) else tuple(row(inner, "inner", "functions"))
     if not parts or not all(isinstance(part, Function) for part in (*parts, outer)):
         raise UserError("a composition is made of functions.", expected="hoelder(…), additive(…), multi_index(…), …")
     if len({part.dimension for part in parts}) > 1:
@@ -236,7 +236,7 @@ def linear(dimension: int, nonzero: int | None = None, rng: Any = None) -> Funct
     s = d if nonzero is None else whole(nonzero, "number of non-zero coefficients", 1)
     if s > d:
         raise UserError("there are no more coefficients than coordinates.", came=f"{s} of {d}", expected=f"1 to {d}")
-    generator = randomness.stream(rng, "coefficients")
+    generator = randomness.stream(entropy(rng), "coefficients")
     theta = np.zeros(d)
     theta[generator.permutation(d)[:s]] = generator.choice([-1.0, 1.0], s)
     return Function(_Linear(theta), d, (((math.inf, d),),), 0.0, math.sqrt(s) / _SPREAD)
@@ -350,7 +350,7 @@ def _evaluated(shape: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -> np.n
 
 
 def _points(x: Any, dimension: int) -> np.ndarray:
-    points = np.asarray(x, dtype=np.float64)
+    points = floats(x, "x")
     if points.ndim != 2 or points.shape[1] != dimension:
         raise UserError("points come in rows.", came=f"shape {points.shape}", expected=f"shape (n, {dimension})")
     return points

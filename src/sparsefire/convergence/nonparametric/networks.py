@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from sparsefire import randomness
-from sparsefire.convergence._inputs import whole
+from sparsefire.convergence._inputs import a_function, above, entropy, from_zero, instance, row, whole
 from sparsefire.convergence.nonparametric.samples import Data
 from sparsefire.errors import Diverged, UserError
 from sparsefire.rules import Rule
@@ -42,13 +42,13 @@ class Settings:
     """What is tuned.
 
     Attributes:
-        rate: highest step size of AdamW; warm-up over 5% of the budget, then half a cosine to zero.
+        step_size: highest of AdamW; warm-up over 5% of the budget, then half a cosine to zero.
         weight_decay: decoupled, on weights and not on biases.
         stopping: hold a fifth of the sample out, and return the weights that do best on it; else the last ones, from
             the whole sample.
     """
 
-    rate: float = 1e-2
+    step_size: float = 1e-2
     weight_decay: float = 0.0
     stopping: bool = True
 
@@ -112,8 +112,12 @@ def relu_net(dimension: int, widths: Sequence[int] = (64,), rng: Any = None) -> 
     >>> [tuple(p.shape) for p in relu_net(2, (8,), rng=0).parameters()]
     [(8, 2), (8,), (1, 8), (1,)]
     """
-    generator = randomness.stream(rng, "first weights")
-    sizes = [whole(dimension, "dimension", 1), *(whole(width, "width", 1) for width in widths), 1]
+    generator = randomness.stream(entropy(rng), "first weights")
+    sizes = [
+        whole(dimension, "dimension", 1),
+        *(whole(width, "width", 1) for width in row(widths, "widths", "whole numbers")),
+        1,
+    ]
     layers: list[nn.Module] = []
     for depth, (before, after) in enumerate(pairwise(sizes)):
         weight, bias = generator.standard_normal((after, before)), np.zeros(after)
@@ -172,10 +176,10 @@ def network_risk(
     >>> found.risk < 0.1, found.queries
     (True, 200)
     """
-    chosen = _checked(settings or Settings())
+    chosen = _checked(Settings() if settings is None else settings)
     most, looks = whole(steps, "number of steps", 1), whole(checks, "number of checks", 1)
     limit = math.inf if queries is None else whole(queries, "number of queries", 1)
-    rows = len(data.x)
+    rows = len(instance(data, "data", Data).x)
     if rows < _FEWEST:
         raise UserError("there are too few rows to train on.", came=str(rows), expected=f"{_FEWEST} or more")
     learnt, held = _divided(rows, chosen.stopping, rng)
@@ -211,7 +215,7 @@ def network_risk(
                 )
             break
         for group in optimizer.param_groups:
-            group["lr"] = chosen.rate * factor(place)
+            group["lr"] = chosen.step_size * factor(place)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         step, spent = step + 1, asked.budget.state_dict()
@@ -263,12 +267,13 @@ def tune(
     >>> from sparsefire.convergence.nonparametric.functions import linear
     >>> from sparsefire.convergence.nonparametric.samples import function_data
     >>> make = lambda rng: function_data(linear(2, rng=0), 50, 0.1, rng)
-    >>> tune(make, (4,), "backprop", grid=(Settings(1e-4), Settings(1e-1)), steps=50, rng=0).settings.rate
+    >>> tune(make, (4,), "backprop", grid=(Settings(1e-4), Settings(1e-1)), steps=50, rng=0).settings.step_size
     0.1
     """
-    settings, root = tuple(_checked(one) for one in grid), randomness.entropy(rng)
+    settings, root = tuple(_checked(one) for one in row(grid, "grid", "Settings")), entropy(rng)
     if not settings:
         raise UserError("there is nothing to tune.", came="an empty grid", expected="one Settings or more")
+    a_function(make_data, "make_data", "make_data(rng)")
     losses = np.empty((len(settings), whole(replicates, "number of replicates", 1)))
     for replicate in range(losses.shape[1]):
         own = randomness.integer(root, "tuning", replicate)
@@ -276,12 +281,13 @@ def tune(
         for i, one in enumerate(settings):
             losses[i, replicate] = network_risk(judged, net, rule, settings=one, rng=own, **given).risk
     if not np.isfinite(losses.mean(1)).any():
-        raise UserError("training diverged with every setting.", attempt="a grid of smaller rates")
+        raise UserError("training diverged with every setting.", attempt="a grid of smaller step sizes")
     return Tuned(settings[int(np.argmin(losses.mean(1)))], settings, losses)
 
 
 def _judged(data: Data, rng: Any) -> Data:
     """Return the sample without a fifth of its rows, which stand where the risk is taken."""
+    instance(data, "what make_data returns", Data)
     order = randomness.stream(rng, "rows that judge").permutation(len(data.x))
     judges = round(_HELD * len(data.x))
     learnt, held = order[judges:], order[:judges]
@@ -298,7 +304,7 @@ def _kept(path: np.ndarray, stopping: bool, diverged: bool) -> int | None:
 
 
 def _divided(rows: int, stopping: bool, rng: Any) -> tuple[np.ndarray, np.ndarray]:
-    order = randomness.stream(rng, "held-out rows").permutation(rows)
+    order = randomness.stream(entropy(rng), "held-out rows").permutation(rows)
     held = round(_HELD * rows) if stopping else 0
     return order[held:], order[:held]
 
@@ -323,6 +329,8 @@ def _rule(rule: str | Callable[[Any], Rule], directions: int | None, rng: Any) -
         made = rule(number)
     else:
         raise UserError("a rule is a name or a factory.", came=type(rule).__name__, expected='"backprop", …')
+    if not hasattr(made, "per_example"):
+        raise UserError("the factory returned no rule.", came=type(made).__name__, expected="a Rule")
     if getattr(made, "replays", False):
         raise UserError("this rule leaves no gradient for the optimizer.", came=str(rule), expected='"two-query"')
     return made
@@ -341,7 +349,7 @@ def _optimizer(module: nn.Module, settings: Settings) -> torch.optim.Optimizer:
         {"params": [p for p in module.parameters() if p.ndim > 1], "weight_decay": settings.weight_decay},
         {"params": [p for p in module.parameters() if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=settings.rate, fused=True)
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=settings.step_size, fused=True)
 
 
 @torch.no_grad()
@@ -353,9 +361,7 @@ def _error(module: nn.Module, x: np.ndarray, y: np.ndarray) -> float:
 
 
 def _checked(settings: Settings) -> Settings:
-    rate, decay = settings.rate, settings.weight_decay
-    if not (0 < rate < math.inf and 0 <= decay < math.inf):
-        raise UserError(
-            "step size and weight decay are sizes.", came=repr(settings), expected="a rate above 0, a decay 0 or more"
-        )
+    instance(settings, "settings", Settings)
+    above(settings.step_size, "step_size")
+    from_zero(settings.weight_decay, "weight_decay")
     return settings

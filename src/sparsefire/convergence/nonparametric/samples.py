@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sparsefire import randomness
-from sparsefire.convergence._inputs import floats, whole
+from sparsefire.convergence._inputs import entropy, floats, instance, whole
 from sparsefire.convergence.nonparametric.functions import Function
 from sparsefire.errors import UserError
 
@@ -47,7 +47,7 @@ def function_data(function: Function, n: int, noise: float, rng: Any = None, *, 
     >>> function_data(hoelder(1.0, 2, rng=0), 100, 0.1, rng=0).x.shape
     (100, 2)
     """
-    x, y = function.sample(n, noise, randomness.stream(rng, "sample"))
+    x, y = instance(function, "function", Function).sample(n, noise, randomness.stream(entropy(rng), "sample"))
     points = whole(test, "number of test points", 1)
     fresh = randomness.stream(rng, "test points").random((points, function.dimension))
     return Data(_centred(x), y.astype(np.float32), _centred(fresh), function(fresh))
@@ -79,13 +79,14 @@ def table_data(x: Any, y: Any, n: int, rng: Any = None, *, test: int | None = No
         )
     if not (np.isfinite(columns).all() and np.isfinite(targets).all()):
         raise UserError("a table is made of finite numbers here.", attempt="drop or fill missing values first")
-    rows, others = whole(n, "sample size", 2), len(columns) - n
+    rows = whole(n, "sample size", 2)
+    others = len(columns) - rows
     asked = others if test is None else whole(test, "number of test rows", 1)
     if not 0 < asked <= others:
         raise UserError(
             "the table has too few rows.", came=f"{len(columns)}", expected=f"more than {rows + (test or 0)}"
         )
-    order = randomness.stream(rng, "rows").permutation(len(columns))
+    order = randomness.stream(entropy(rng), "rows").permutation(len(columns))
     learnt, tested = order[:rows], order[rows : rows + asked]
     mean, spread = columns[learnt].mean(0), columns[learnt].std(0)
     spread[spread == 0] = 1.0

@@ -16,8 +16,8 @@ import numpy as np
 from scipy import linalg, sparse
 
 from sparsefire import randomness
-from sparsefire.convergence._inputs import above, floats, from_zero, whole
-from sparsefire.convergence.nonparametric.functions import Function
+from sparsefire.convergence._inputs import above, entropy, floats, from_zero, instance, row, whole
+from sparsefire.convergence.nonparametric.functions import Function, _points
 from sparsefire.errors import UserError
 
 RIDGE = 0.1
@@ -27,6 +27,7 @@ _TESTED = 2**15
 _NUMBERS = 2**27  # that the normal equations may have
 _SUMMED = 2000  # coefficients of a sum, whose normal equations are dense
 _STEP = 1.1  # between the pieces of neighbouring grids
+_PIECES = "a whole number, or one for each axis"
 _LOST = 3  # grids in a row that are no better before the search turns
 
 
@@ -46,7 +47,7 @@ class PiecewisePolynomial:
 
     def __call__(self, x: Any) -> np.ndarray:
         """Return the fit at rows x [n, d] of the cube, [n]."""
-        cells, basis = _design(np.asarray(x, dtype=np.float64), self.pieces, self.degree)
+        cells, basis = _design(_points(x, len(self.pieces)), self.pieces, self.degree)
         return np.einsum("ij,ij->i", basis, self.coefficients[cells])
 
 
@@ -66,7 +67,8 @@ class PiecewiseSum:
 
     def __call__(self, x: Any) -> np.ndarray:
         """Return the fit at rows x [n, d] of the cube, [n]."""
-        return np.asarray(_columns(np.asarray(x, np.float64), self.pieces, self.degree) @ self.coefficients.ravel())
+        rows = _points(x, len(self.coefficients))
+        return np.asarray(_columns(rows, self.pieces, self.degree) @ self.coefficients.ravel())
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def fit_pieces(x: Any, y: Any, pieces: Any, degree: int = 0, ridge: float = RIDG
     [0.09]
     """
     rows, values, order = _checked(x, y, degree, ridge)
-    given = (pieces,) * rows.shape[1] if isinstance(pieces, int | np.integer) else tuple(pieces)
+    given = (pieces,) * rows.shape[1] if isinstance(pieces, int | np.integer) else row(pieces, "pieces", _PIECES)
     grid = tuple(whole(m, "number of pieces", 1) for m in given)
     if len(grid) != rows.shape[1]:
         raise UserError("each axis has its pieces.", came=f"{len(grid)} numbers", expected=f"{rows.shape[1]}")
@@ -168,7 +170,8 @@ def smoother_risk(
     ((20,), 0.0041)
     """
     rows, points = whole(n, "sample size", 2), whole(test, "number of test points", 1)
-    x, y = function.sample(rows, from_zero(noise, "noise"), randomness.stream(rng, "sample"))
+    instance(function, "function", Function)
+    x, y = function.sample(rows, from_zero(noise, "noise"), randomness.stream(entropy(rng), "sample"))
     fresh = randomness.stream(rng, "test points").random((points, function.dimension))
     truth = function(fresh)
     seen = function.coordinates(x)
@@ -183,7 +186,7 @@ def smoother_risk(
         return SmootherRisk(float(np.mean((fit(fresh) - truth) ** 2)), grid, order)
 
     if pieces is not None:
-        return risk_with((pieces,) * axes if isinstance(pieces, int) else tuple(pieces))
+        return risk_with((pieces,) * axes if isinstance(pieces, int) else tuple(row(pieces, "pieces", _PIECES)))
     most = min(_SUMMED / d, 2 * rows / d) if seen is None else 2.0 * rows
     start = max(axes, round(axes * rows ** (1.0 / (2 * beta + axes))))
     best = risk_with(_grid(start, axes))

@@ -8,9 +8,11 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
 import numpy as np
 
+from sparsefire.convergence._inputs import a_function
 from sparsefire.parallel import checked_workers
 
 _POLL = 0.1  # seconds between looks at progress and at Ctrl-C
+_PARTS = 20  # of the runs, for each worker
 
 
 def run_blocks(
@@ -33,6 +35,8 @@ def run_blocks(
 
     >>> run_blocks(lambda i: iter([None, None]), 3, 2, workers=2, progress=lambda part: None)
     """
+    if progress is not None:
+        a_function(progress, "progress", "a function of the share done")
     stop, done = threading.Event(), [0] * blocks
 
     def work(i: int) -> None:
@@ -60,13 +64,16 @@ def run_blocks(
             raise
 
 
-def over_runs(part: Callable[[int, int], None], runs: int, workers: int | None) -> None:
-    """Call ``part(first, end)`` on threads until all runs have had their turn, a few parts per worker.
+def over_runs(
+    part: Callable[[int, int], None], runs: int, workers: int | None, progress: Callable[[float], None] | None = None
+) -> None:
+    """Call ``part(first, end)`` on threads until all runs have had their turn, some parts per worker.
 
     Args:
         part: a compiled loop over the runs first … end - 1.
         runs: how many.
         workers: threads; None for all cores.
+        progress: as of :func:`run_blocks`.
 
     >>> done = []
     >>> over_runs(lambda first, end: done.extend(range(first, end)), 3, workers=1)
@@ -74,10 +81,10 @@ def over_runs(part: Callable[[int, int], None], runs: int, workers: int | None) 
     [0, 1, 2]
     """
     workers = min(checked_workers(workers), runs)
-    edges = np.linspace(0, runs, 4 * workers + 1 if workers > 1 else 2).astype(int)
+    edges = np.linspace(0, runs, min(runs, _PARTS * workers) + 1).astype(int)
 
     def block(i: int) -> Iterator[None]:
         part(int(edges[i]), int(edges[i + 1]))
         yield
 
-    run_blocks(block, len(edges) - 1, 1, workers=workers)
+    run_blocks(block, len(edges) - 1, 1, workers=workers, progress=progress)

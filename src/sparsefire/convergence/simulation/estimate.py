@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import stats
 
-from sparsefire.convergence._inputs import number
-from sparsefire.convergence.inference._resample import Resampled, resample
+from sparsefire.convergence._inputs import instance, number
+from sparsefire.convergence.inference._resample import STATISTICS, Resampled, quantile_of, resample
 from sparsefire.convergence.problem import LinearRegression, one_of
 from sparsefire.convergence.update import Update
 from sparsefire.errors import UserError
@@ -59,18 +59,15 @@ class RiskEstimate:
 
     def quantile(self, q: float) -> np.ndarray:
         """Return a quantile of the risks [p], q in [0, 1], interpolated between runs: ∞ beside one that diverged."""
-        if not number(q) or not 0 <= q <= 1:
-            raise UserError("there is no such quantile.", came=repr(q), expected="a number from 0 to 1")
-        with np.errstate(invalid="ignore"):
-            found = np.quantile(self.values, q, axis=0)
-        above = int(np.ceil((self.runs - 1) * q))  # where an infinite run comes next NumPy is at a loss
-        return np.where(np.isnan(found), np.sort(self.values, axis=0)[above], found)
+        return quantile_of(self.values, q)
 
     def standard_error(self) -> np.ndarray:
         """Return the standard error of the mean [p], ∞ where a run has diverged."""
         return _standard_error(self.values, 1)
 
-    def interval(self, level: float = 0.95, *, method: str = "t", of: str = "mean") -> tuple[np.ndarray, np.ndarray]:
+    def interval(
+        self, level: float = 0.95, *, method: str = "t", statistic: str = "mean"
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return the ends (low [p], high [p]) of an interval at each step.
 
         Args:
@@ -78,7 +75,7 @@ class RiskEstimate:
             method: for the mean: ``"t"``, Student's, or ``"bootstrap"``, which resamples whole runs and studentises the
                 logarithm of the mean (Hall 1988, doi:10.1214/aos/1176350933), better where few runs carry the mean;
                 with fewer than 5 runs, which say too little to be resampled, it is Student's of that logarithm.
-            of: ``"mean"``, or ``"median"``: order statistics, valid for any law, at least ``level``.
+            statistic: ``"mean"``, or ``"median"``: order statistics, valid for any law, at least ``level``.
 
         Both intervals of the mean presume that the risk has a variance over runs: with ``design="student"`` and no
         ``reward`` it has none, neither covers as it says, and medians and quantiles are what can be told.
@@ -91,8 +88,8 @@ class RiskEstimate:
         """
         _checked(level, self.runs)
         one_of(method, "method", ("t", "bootstrap"))
-        one_of(of, "of", ("mean", "median"))
-        if of == "median":
+        one_of(statistic, "statistic", STATISTICS)
+        if statistic == "median":
             return _median_interval(self.values, level)
         if method == "bootstrap":
             return _bootstrap(self.values, level, self.key)
@@ -108,7 +105,7 @@ class RiskEstimate:
         Raises:
             UserError: when the random numbers, runs or steps differ, or no exact mean is known.
         """
-        if other.exact is None:
+        if instance(other, "other", RiskEstimate).exact is None:
             raise UserError(
                 "the exact mean of the control is not known.", came=other.update.rule, expected="one with exact"
             )
@@ -156,6 +153,14 @@ class ControlledEstimate:
     def mean(self) -> np.ndarray:
         """Return the mean risk [p]."""
         return self._adjusted().mean(axis=0)
+
+    def median(self) -> np.ndarray:
+        """Return the median of the estimate's own runs [p]: the regression corrects the mean, not single runs."""
+        return self.estimate.median()
+
+    def quantile(self, q: float) -> np.ndarray:
+        """Return a quantile of the estimate's own runs [p], as :meth:`RiskEstimate.quantile` does."""
+        return self.estimate.quantile(q)
 
     def standard_error(self) -> np.ndarray:
         """Return the standard error of that mean [p]."""

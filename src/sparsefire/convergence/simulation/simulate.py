@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from sparsefire import randomness
-from sparsefire.convergence.exact._dynamics import Dynamics
+from sparsefire.convergence._inputs import entropy, recorded_steps
+from sparsefire.convergence.exact._dynamics import RISKS, Dynamics
 from sparsefire.convergence.exact.risk import risks
 from sparsefire.convergence.exact.stability import warn_unstable
 from sparsefire.convergence.problem import LinearRegression, count, one_of
@@ -24,7 +25,6 @@ from sparsefire.errors import UserError
 from sparsefire.parallel import checked_workers
 
 _PIECE = 2e6  # steps times numbers per run and step in one compiled call: about 0.1 s
-_POINTS = 200  # recorded steps of a long path
 _MOST = 2**32 - 1  # steps and runs are words of a counter
 _EXACT = 1e9  # operations that the exact recursion may cost beside the simulation
 
@@ -94,7 +94,7 @@ def simulate_risk(
     count(steps, "steps", _MOST)
     count(runs, "runs", _MOST)
     workers = checked_workers(workers)
-    one_of(of, "of", ("parameters", "prediction"))
+    one_of(of, "of", RISKS)
     one_of(method, "method", ("auto", "vectors", "invariant", "projected"))
     recorded = recorded_steps(record, steps)
     method = _method(problem, update, method)
@@ -104,7 +104,7 @@ def simulate_risk(
     if problem.design == "student" and update.reward is None:  # a table of rewards is bounded
         warnings.warn(
             "with student inputs the risk has no variance over runs (it takes an eighth moment): standard errors and "
-            "intervals of the mean do not hold. median() and quantile() do, and so does interval(of='median'); "
+            "intervals of the mean do not hold. median() and quantile() do, and so does interval(statistic='median'); "
             + (
                 f"the mean risk of {update.rule} itself is infinite from the second step on."
                 if update.reads_one_loss
@@ -113,7 +113,7 @@ def simulate_risk(
             UserWarning,
             stacklevel=2,
         )
-    key = randomness.integer(rng, "convergence", method)
+    key = randomness.integer(entropy(rng), "convergence", method)
     simulate = {"invariant": _along_norms, "projected": _projected, "vectors": _along_vectors}[method]
     values = np.empty((-(-runs // LANES) * LANES, len(recorded)))
     pieces, block = simulate(problem, settings, alphas, recorded, table, np.uint64(key), values)
@@ -121,34 +121,6 @@ def simulate_risk(
     values = values[:runs]
     values[np.isnan(values)] = np.inf  # ∞ − ∞ on the way
     return RiskEstimate(recorded, values, problem, update, _exact(problem, update, alphas, of, recorded), key)
-
-
-def recorded_steps(record: Any, steps: int) -> np.ndarray:
-    """Return the steps at which risks are kept, in ascending order, with 0 and the last.
-
-    Args:
-        record: ``None``: all up to 1000 steps, else about 200 on a geometric grid; a whole number n: about n on that
-            grid; or the steps themselves, whole numbers from 0 to ``steps``.
-        steps: number of steps.
-
-    >>> recorded_steps([5], 10).tolist()
-    [0, 5, 10]
-    """
-    if record is None and steps <= 1000:
-        return np.arange(steps + 1)
-    if record is None or (isinstance(record, int | np.integer) and not isinstance(record, bool)):
-        points = _POINTS if record is None else count(record, "record")
-        grid = np.geomspace(1, steps, min(points, steps + 1))
-        return np.unique(np.concatenate([[0], np.round(grid).astype(np.int64), [steps]]))
-    try:
-        asked = np.asarray(record, dtype=float).reshape(-1)
-    except (TypeError, ValueError):
-        asked = np.zeros(0)
-    if record is True or not len(asked) or not np.all((asked >= 0) & (asked <= steps) & (asked == np.floor(asked))):
-        raise UserError(
-            "these are no steps to record.", came=f"record={record!r}", expected=f"whole numbers from 0 to {steps}"
-        )
-    return np.unique(np.concatenate([[0], asked.astype(np.int64), [steps]]))
 
 
 def _method(problem: LinearRegression, update: Update, asked: str) -> str:
