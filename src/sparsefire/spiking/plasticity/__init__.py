@@ -1,0 +1,1 @@
+"""How weights change by spikes: rules of pairs and triplets, of reward, layers that learn, homeostasis, rewiring."""

@@ -1,0 +1,176 @@
+"""Oracle: the rule called on arrays; torch's own SGD; sums, bounds and masks that are asked for."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from sparsefire import masks, sparsify
+from sparsefire.errors import UserError
+from sparsefire.spiking import LIF, STDP, Plastic, RewardSTDP, Sequential, SimplexSTDP, Spikes, WeightDependentSTDP
+
+
+def layer(seed: int = 0, density: float | None = None) -> nn.Linear:
+    torch.manual_seed(seed)
+    made = nn.Linear(12, 7)
+    if density is not None:
+        sparsify(made, density, rng=0)
+    return made
+
+
+def spikes(seed: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return tuple((torch.rand(60, 4, n, generator=generator) < 0.1).float() for n in (12, 7))
+
+
+@pytest.mark.parametrize("density", [None, 0.3])
+def test_learning_is_the_rule(density: float | None) -> None:
+    pre, post = spikes()
+    for rule in (STDP(), WeightDependentSTDP(w_max=5.0), RewardSTDP(tonic=1.0)):
+        made = layer(density=density)
+        masks.write_weight_(made, made.weight.abs())
+        before = made.weight.detach().clone()
+        exact = rule(pre.double(), post.double(), before.double())
+        mask = torch.ones(7, 12) if density is None else masks.masks(made)[""]
+        Plastic(made, rule).learn(pre, post)
+        torch.testing.assert_close(made.weight.detach(), before + (exact * mask).float(), rtol=0, atol=1e-6)
+        assert bool((made.weight[mask == 0] == 0).all())
+
+
+def test_forward_is_the_layers_and_no_gradient_is_needed() -> None:
+    made = layer()
+    plastic = Plastic(made, STDP())
+    x = torch.rand(5, 12)
+    assert torch.equal(plastic(x), made(x))
+    weight = made.weight
+    plastic.learn(*spikes())
+    assert made.weight is weight
+    assert weight.grad is None
+    plastic(x).sum().backward()
+    assert weight.grad is not None
+
+
+@pytest.mark.parametrize("density", [None, 0.3])
+def test_an_optimiser_can_take_the_step(density: float | None) -> None:
+    made, other = layer(density=density), layer(density=density)
+    pre, post = spikes()
+    Plastic(made, STDP()).learn(pre, post)
+    held = Plastic(other, STDP(), into="grad")
+    optimizer = torch.optim.SGD(held.parameters(), lr=1.0)
+    before = other.weight.detach().clone()
+    held.learn(pre, post)
+    assert torch.equal(other.weight, before)
+    optimizer.step()
+    torch.testing.assert_close(other.weight, made.weight)
+    once = masks.own_parameter(other).grad.clone()
+    held.learn(pre, post)
+    torch.testing.assert_close(masks.own_parameter(other).grad, 2 * once)
+
+
+def test_bounds_and_normalisation_hold() -> None:
+    pre, post = spikes()
+    made = layer(density=0.5)
+    plastic = Plastic(made, STDP(a_plus=0.5), w_min=0.0, w_max=0.4)
+    plastic.learn(pre, post)
+    assert float(made.weight.detach().min()) == 0.0
+    assert float(made.weight.detach().max()) == pytest.approx(0.4)
+    above = Plastic(layer(density=0.5), STDP(), w_min=0.1)
+    above.learn(pre, post)  # masked weights stay zero, below the bound
+    mask = masks.masks(above.layer)[""]
+    assert bool((above.layer.weight[~mask] == 0).all())
+    assert float(above.layer.weight.detach()[mask].min()) >= 0.1 - 1e-7
+    summed = Plastic(layer(), STDP(a_plus=0.1), normalise=3.0)
+    summed.learn(pre, post)
+    torch.testing.assert_close(summed.layer.weight.abs().sum(1), torch.full((7,), 3.0))
+    held = Plastic(layer(), STDP(), w_min=0.0, normalise=3.0, into="grad")
+    held.bound_()
+    assert float(held.layer.weight.detach().min()) == 0.0
+    silent = Plastic(layer(), STDP(), normalise=1.0)
+    nn.init.zeros_(silent.layer.weight)
+    silent.learn(torch.zeros(5, 1, 12), torch.zeros(5, 1, 7))
+    assert not silent.layer.weight.any()
+
+
+def test_it_follows_a_mask_that_moves() -> None:
+    made = layer(density=0.3)
+    plastic = Plastic(made, STDP(a_minus=-0.01))
+    pre, post = spikes()
+    plastic.learn(pre, post)
+    moved = ~masks.masks(made)[""]
+    masks.write_mask_(made, moved)
+    plastic.learn(pre, post)
+    assert bool((made.weight[moved] != 0).any())
+    assert bool((made.weight[~moved] == 0).all())
+
+
+def test_time_goes_on_between_calls() -> None:
+    pre, post = spikes()
+    whole, parts = Plastic(layer(), STDP()), Plastic(layer(), STDP())
+    whole.learn(pre, post)
+    state = parts.learn(pre[:20], post[:20])
+    parts.learn(pre[20:], post[20:], state=state)
+    torch.testing.assert_close(parts.layer.weight, whole.layer.weight, rtol=0, atol=1e-6)
+
+
+def test_rewards_reach_the_rule() -> None:
+    pre, post = spikes()
+    reward = torch.zeros(60)
+    reward[30] = 1.0
+    rewarded, punished, neither = (Plastic(layer(), RewardSTDP()) for _ in range(3))
+    before = layer().weight
+    rewarded.learn(pre, post, reward=reward)
+    punished.learn(pre, post, reward=-reward)
+    neither.learn(pre, post)
+    assert torch.equal(neither.layer.weight, before)
+    torch.testing.assert_close(rewarded.layer.weight - before, before - punished.layer.weight, rtol=0, atol=1e-6)
+    assert not torch.equal(rewarded.layer.weight, before)
+
+
+def test_a_network_learns_a_pattern_by_itself() -> None:
+    """Inputs that fire together and drive the neuron grow, those that fire at random shrink (Song et al. 2000)."""
+    torch.manual_seed(0)
+    made = nn.Linear(40, 1, bias=False)
+    nn.init.constant_(made.weight, 0.4)
+    rule = STDP(a_plus=0.05, a_minus=0.06, tau_plus=20e-3, tau_minus=20e-3)
+    net = Sequential(Plastic(made, rule, w_min=0.0, w_max=1.0), LIF(1, tau=20e-3, r=3.0))
+    state, traces = None, None
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(40):
+        together = (torch.rand(500, 1, 1, generator=generator) < 0.01).expand(-1, -1, 20)
+        apart = torch.rand(500, 1, 20, generator=generator) < 0.01
+        x = torch.cat([together, apart], 2).float()
+        fired, state = net(x, state)
+        traces = net[0].learn(x, fired, state=traces)
+    assert float(made.weight.detach()[0, :20].mean()) > 0.8
+    assert float(made.weight.detach()[0, 20:].mean()) < 0.4
+
+
+def test_copies_and_events() -> None:
+    plastic = Plastic(layer(density=0.5), SimplexSTDP(0.1), w_min=0.0)
+    masks.write_weight_(plastic.layer, plastic.layer.weight.abs())
+    twin = copy.deepcopy(plastic)
+    pre, post = Spikes([0.1, 0.2], [3, 4], 12), Spikes([0.15, 0.3], [1, 2], 7)
+    plastic.learn(pre, post)
+    twin.learn(pre, post)
+    assert torch.equal(plastic.layer.weight, twin.layer.weight)
+    assert "alpha=0.1" in repr(plastic)
+
+
+def test_bad_input() -> None:
+    pre, post = spikes()
+    for make, words in (
+        (lambda: Plastic(nn.Conv2d(1, 1, 3), STDP()), "linear"),
+        (lambda: Plastic(layer(), "stdp"), "no rule"),
+        (lambda: Plastic(layer(), STDP(), w_min=1.0, w_max=0.0), "cross"),
+        (lambda: Plastic(layer(), STDP(), w_max=np.nan), "w_max"),
+        (lambda: Plastic(layer(), STDP(), normalise=0.0), "normalise"),
+        (lambda: Plastic(layer(), STDP(), into="bias"), "place"),
+        (lambda: Plastic(layer(), STDP()).learn(pre, post, reward=1.0), "no use for a reward"),
+        (lambda: Plastic(layer(), STDP()).learn(post, pre), "does not fit"),
+    ):  # fmt: skip
+        with pytest.raises(UserError, match=words):
+            make()
