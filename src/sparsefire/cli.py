@@ -59,7 +59,7 @@ def fit(
     init: Annotated[
         str, typer.Option(help="First weights: own, he, in-degree, signs, typical or typical-signs.")
     ] = "own",
-    model: Annotated[str, typer.Option(help="mlp, cnn or package.module:factory.")] = "mlp",
+    model: Annotated[str, typer.Option(help="mlp, spiking, cnn or package.module:factory.")] = "mlp",
     hidden: Annotated[str | None, typer.Option(help="Widths of the hidden layers, comma separated.")] = None,
     rng: Annotated[int, typer.Option(help="Number that decides all random choices.")] = 0,
     workers: Annotated[int | None, typer.Option(help="Processes with one thread each; all cores by default.")] = None,
@@ -80,6 +80,7 @@ def fit(
         verdict_block,
     )
     from sparsefire.search.request import Request
+    from sparsefire.train.networks import NAMES
 
     colour = use_colour(sys.stdout)
 
@@ -95,7 +96,7 @@ def fit(
     problem = open_problem(
         data, target=target, cluster=cluster, time=time, site=site, group=group, task=task, score=score
     )
-    factory = None if model in ("mlp", "cnn") else resolve_factory(model)
+    factory = None if model in NAMES else resolve_factory(model)
     folder = out if out is not None else Path("runs") / _folder_name(problem.name)
     development, test = split_test(problem, randomness.stream(randomness.entropy(rng), "test set"))
     table = describe(problem, development, test)

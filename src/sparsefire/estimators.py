@@ -32,7 +32,7 @@ from sparsefire.search.request import Request
 from sparsefire.search.search import search
 from sparsefire.search.worker import Listener
 from sparsefire.train import build, outputs_of, train, weight_count
-from sparsefire.train.networks import Factory, first_line
+from sparsefire.train.networks import NAMES, Factory, first_line
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def fit(
         layout: how methods share out the density over layers, such as ``"erk"`` or ``"critical"``; None for their own.
         init: first weights of every network: ``"own"``, ``"he"``, ``"in-degree"``, ``"signs"``, ``"typical"`` or
             ``"typical-signs"``; see :mod:`sparsefire.propagation.init`.
-        model: ``"mlp"``, ``"cnn"``, ``"package.module:factory"``, a callable ``factory(shape, outputs)`` or an
+        model: ``"mlp"``, ``"spiking"``, ``"cnn"``, ``"package.module:factory"``, a callable ``factory(shape, outputs)`` or an
             ``nn.Module`` whose copies are initialised afresh for every run, by the ``reset_parameters`` of its parts.
         hidden: widths of the hidden layers.
         rng: with an int, the result is the same on the same machine whatever ``workers``.
@@ -161,7 +161,7 @@ def resolve_factory(name: str) -> Factory:
     module, _, attribute = name.partition(":")
     if not module or not attribute:
         raise UserError(
-            f"there is no model {name!r}.", came=name, expected="mlp, cnn, or package.module:factory of your own"
+            f"there is no model {name!r}.", came=name, expected="mlp, spiking, cnn or package.module:factory"
         )
     here = os.getcwd()
     if here not in sys.path:
@@ -181,12 +181,12 @@ def resolve_factory(name: str) -> Factory:
 
 def _factory(model: str | Factory | nn.Module) -> tuple[str, Factory | nn.Module | None]:
     if isinstance(model, str):
-        return model, None if model in ("mlp", "cnn") else resolve_factory(model)
+        return model, None if model in NAMES else resolve_factory(model)
     if isinstance(model, nn.Module):
         return f"a copy of {type(model).__name__}", model
     if callable(model):
         return f"{getattr(model, '__module__', '?')}:{getattr(model, '__qualname__', type(model).__name__)}", model
-    raise UserError("model is no network.", came=type(model).__name__, expected="mlp, cnn, a factory or an nn.Module")
+    raise UserError("model is no network.", came=type(model).__name__, expected="mlp, spiking, cnn, a factory or an nn.Module")
 
 
 def _problem(

@@ -258,9 +258,9 @@ def _network(
 ) -> nn.Module:
     import torch
 
-    from sparsefire.train.networks import build, weight_count
+    from sparsefire.train.networks import NAMES, build, weight_count
 
-    if description.get("kind") in ("mlp", "cnn"):
+    if description.get("kind") in NAMES:
         try:  # sizes before memory: the description must not promise more than the arrays hold
             promised, held = weight_count(description), sum(array.size for array in state.values())
         except (KeyError, TypeError, ValueError, IndexError, ZeroDivisionError) as error:

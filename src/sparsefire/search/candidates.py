@@ -13,7 +13,7 @@ from torch import nn
 from sparsefire.errors import UserError
 from sparsefire.sparsity import recipe
 from sparsefire.train.learners import learner
-from sparsefire.train.networks import Description, Factory, can_be_narrow, narrow, weight_count
+from sparsefire.train.networks import PERCEPTRONS, Description, Factory, can_be_narrow, narrow, weight_count
 from sparsefire.wiring.layouts import keep_count
 
 HIDDEN_SMALL = (128, 128)  # below 10,000 rows
@@ -117,7 +117,7 @@ def architecture(model: str, rows: int, shape: Sequence[int], hidden: Sequence[i
     """Return what stays the same in every fold: the kind of network and its hidden sizes.
 
     Args:
-        model: ``"mlp"``, ``"cnn"`` or the name of a factory.
+        model: ``"mlp"``, ``"spiking"``, ``"cnn"`` or the name of a factory.
         rows: development rows.
         shape: of one prepared row.
         hidden: sizes of the hidden layers, None for the default.
@@ -126,12 +126,17 @@ def architecture(model: str, rows: int, shape: Sequence[int], hidden: Sequence[i
     >>> architecture("mlp", 1400, [64], None, "backprop")
     {'kind': 'mlp', 'hidden': [128, 128]}
     """
-    if model == "mlp":
+    if model in PERCEPTRONS:
         if hidden is None:
             wide = HIDDEN_WIDE if _size(shape) >= 200 else HIDDEN_TABLE
             hidden = HIDDEN_SMALL if rows < 10_000 else wide
             hidden = HIDDEN_FORWARD if learner(rule).perturbs_weights else hidden
-        return {"kind": "mlp", "hidden": [int(width) for width in hidden]}
+        if model == "spiking" and not hidden:
+            raise UserError(
+                "a spiking network needs a hidden layer.", came=f"hidden {list(hidden)}",
+                expected="widths of one or more layers", attempt="--hidden 128",
+            )  # fmt: skip
+        return {"kind": model, "hidden": [int(width) for width in hidden]}
     if model == "cnn":
         if len(shape) != 3:
             raise UserError(
@@ -150,8 +155,9 @@ def describe(base: Description, shape: Sequence[int], outputs: int) -> Descripti
     >>> describe({"kind": "mlp", "hidden": [8]}, [4], 3)
     {'kind': 'mlp', 'widths': [4, 8, 3]}
     """
-    if base["kind"] == "mlp":
-        return {"kind": "mlp", "widths": [_size(shape), *base["hidden"], outputs]}
+    if base["kind"] in PERCEPTRONS:
+        rest = {name: value for name, value in base.items() if name != "hidden"}
+        return {**rest, "widths": [_size(shape), *base["hidden"], outputs]}
     return {**base, "shape": [int(s) for s in shape], "outputs": outputs}
 
 

@@ -30,7 +30,7 @@ class Request:
         rule: how networks learn, a name in :data:`sparsefire.train.learners.LEARNERS`.
         layout: how methods share out the density over layers, where their name does not say it; None for their own.
         init: first weights of every network, a name in :data:`sparsefire.train.loop.INITIALISERS`.
-        model: ``"mlp"``, ``"cnn"`` or the name of a factory.
+        model: ``"mlp"``, ``"spiking"``, ``"cnn"`` or the name of a factory.
         hidden: widths of the hidden layers.
         rng: see :func:`sparsefire.randomness.entropy`.
         command: the words that repeat it, for the report.

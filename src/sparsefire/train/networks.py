@@ -1,8 +1,9 @@
-"""The networks `fit` trains: multilayer perceptrons, a small convolutional network, or the user's own factory.
+"""The networks `fit` trains: perceptrons, also of spiking neurons, a small convolutional network, the user's own.
 
 A network is described by a plain dictionary, so that a stored model can be rebuilt without pickle:
 
     {"kind": "mlp", "widths": [64, 256, 256, 10]}
+    {"kind": "spiking", "widths": [64, 256, 256, 10], "steps": 8}
     {"kind": "cnn", "shape": [1, 28, 28], "channels": [16, 32], "hidden": 128, "outputs": 10}
     {"kind": "factory", "name": "package.module:factory", "shape": [64], "outputs": 10}
 """
@@ -27,6 +28,10 @@ from sparsefire.errors import UserError
 
 Description = dict[str, Any]
 Factory = Callable[..., nn.Module]
+PERCEPTRONS = ("mlp", "spiking")
+"""Kinds that ``widths`` describe."""
+NAMES = (*PERCEPTRONS, "cnn")
+"""Networks to be had by name; any other name is a factory."""
 
 
 def build(description: Description, rng: Any = 0, factory: Factory | nn.Module | None = None) -> nn.Module:
@@ -58,11 +63,15 @@ def build(description: Description, rng: Any = 0, factory: Factory | nn.Module |
     if kind == "factory":
         return _from_factory(description, rng, factory)
     if kind == "mlp":
-        net = _mlp(_positive(description.get("widths"), "widths", at_least=2))
+        net: nn.Module = _mlp(_positive(description.get("widths"), "widths", at_least=2))
+    elif kind == "spiking":
+        from sparsefire.spiking.perceptron import SpikingPerceptron
+
+        net = SpikingPerceptron(_positive(description.get("widths"), "widths", at_least=3), description.get("steps", 8))
     elif kind == "cnn":
         net = _cnn(description)
     else:
-        raise UserError(f"there is no network of kind {kind!r}.", expected="mlp, cnn or factory")
+        raise UserError(f"there is no network of kind {kind!r}.", expected="mlp, spiking, cnn or factory")
     initialise_(net, rng)
     return net
 
@@ -138,7 +147,7 @@ def weight_count(description: Description, factory: Factory | nn.Module | None =
     if description["kind"] == "factory":
         weights: list[Any] = [m.weight for m in masks.maskable(build(description, factory=factory)).values()]
         return sum(weight.numel() for weight in weights)
-    if description["kind"] == "mlp":
+    if description["kind"] in PERCEPTRONS:
         widths = description["widths"]
         return sum(a * b for a, b in pairwise(widths))
     channels = [description["shape"][0], *description["channels"]]
@@ -150,7 +159,7 @@ def weight_count(description: Description, factory: Factory | nn.Module | None =
 
 def _factors(description: Description) -> list[Fraction]:
     """Return every common factor at which a hidden width changes, in order; exact, since floor is not continuous."""
-    if description["kind"] == "mlp":
+    if description["kind"] in PERCEPTRONS:
         hidden = description["widths"][1:-1]
     else:
         hidden = [*description["channels"], description["hidden"]]
@@ -164,7 +173,7 @@ def _scaled(description: Description, factor: float | Fraction) -> Description:
     def shrink(width: int) -> int:
         return max(1, math.floor(width * factor))
 
-    if description["kind"] == "mlp":
+    if description["kind"] in PERCEPTRONS:
         first, *hidden, last = description["widths"]
         return {**description, "widths": [first, *map(shrink, hidden), last]}
     return {
