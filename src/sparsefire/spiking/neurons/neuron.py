@@ -1,0 +1,199 @@
+"""What all neurons share: how currents and states are checked, and how a parameter stands for all units."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sparsefire.errors import UserError
+from sparsefire.spiking.neurons._noise import Noise
+
+DISCRETISATIONS = ("exponential", "euler")
+
+
+class Drawn(NamedTuple):
+    """State of units that remember nothing but where their noise is: int64 [batch, 2]."""
+
+    drawn: Tensor | None = None
+
+
+class Neuron(nn.Module):
+    """A layer of neurons that turns currents [time, batch, unit] into spikes [time, batch, unit].
+
+    The state goes in and comes out: ``spikes, state = neuron(current, state)``, None for rest. Nothing is remembered
+    between calls, so there is nothing to reset. A state is a named tuple of tensors [batch, unit]; its last one,
+    ``drawn``, int64 [batch, 2], says which random numbers come next and is zero where nothing is drawn.
+
+    Parameters are kept in double precision and brought to the type of the current; given as an ``nn.Parameter`` they
+    are learned. They are part of ``state_dict``.
+
+    Args:
+        units: how many neurons, or the shape of a layer that is not flat, such as ``(16, 12, 12)``.
+        dt: seconds per step.
+    """
+
+    state_type: type[tuple[Any, ...]] = Drawn
+
+    def __init__(self, units: int | tuple[int, ...], dt: float) -> None:
+        super().__init__()
+        shape = (units,) if isinstance(units, int | float | np.integer) else tuple(units)
+        if not shape or any(isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1 for n in shape):
+            raise UserError("units is a number of neurons.", came=repr(units), expected="1 or more")
+        self.shape = tuple(int(n) for n in shape)
+        self.dt = positive("dt", dt)
+        self.noise: Noise | None = None
+        self.stochastic = True
+
+    @property
+    def units(self) -> int:
+        """How many neurons."""
+        return math.prod(self.shape)
+
+    def initial_state(self, batch: int, like: Tensor | None = None) -> Any:
+        """Return the state at rest, tensors [batch, unit] of the type and device of ``like``."""
+        return Drawn(self.drawn(batch, like))
+
+    def run(self, current: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Return spikes and the state after the last step; currents and state are of the right shape."""
+        raise NotImplementedError
+
+    def forward(self, current: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """Return spikes [time, batch, unit] and the state after the last step.
+
+        Args:
+            current: [time, batch, unit], floating point.
+            state: from an earlier call, or None for rest.
+
+        Raises:
+            UserError: for currents of another shape, a state of another batch size.
+        """
+        if not isinstance(current, Tensor) or not current.is_floating_point():
+            came = f"{current.dtype}" if isinstance(current, Tensor) else type(current).__name__
+            raise UserError("a current is a floating-point tensor.", came=came, expected="[time, batch, unit]")
+        if current.ndim != 2 + len(self.shape) or tuple(current.shape[2:]) != self.shape:
+            raise UserError(
+                "the current does not fit the neurons.", came=f"shape {list(current.shape)}",
+                expected=f"[time, batch, {', '.join(map(str, self.shape))}]",
+            )  # fmt: skip
+        if state is None:
+            return self.run(current, self.initial_state(current.shape[1], current))
+        return self.run(current, self._checked(state, current))
+
+    def _checked(self, state: Any, current: Tensor) -> Any:
+        """Return the state as the kind of tuple that it should be; without ``drawn``, noise begins anew."""
+        kind: Any = self.state_type
+        batch, number = current.shape[1], len(kind._fields)
+        if not isinstance(state, tuple) or not number - 1 <= len(state) <= number:
+            raise UserError(
+                "this is no state of these neurons.", came=type(state).__name__, expected=kind.__name__,
+                attempt="state=None begins at rest",
+            )  # fmt: skip
+        last = state[-1] if len(state) == number else None
+        state = kind(*state[: number - 1], self.drawn(batch, current) if last is None else last)
+        for name, part in zip(kind._fields, state, strict=True):
+            expected = [batch, 2] if name == "drawn" else [batch, *self.shape]
+            if not isinstance(part, Tensor) or list(part.shape) != expected:
+                came = f"shape {list(part.shape)}" if isinstance(part, Tensor) else type(part).__name__
+                raise UserError(
+                    "the state is of another batch or layer.", came=f"{name}: {came}", expected=f"{expected}",
+                    attempt="state=None begins at rest",
+                )  # fmt: skip
+        return kind(*(part if part.dtype == torch.int64 else part.to(current) for part in state))
+
+    @property
+    def noisy(self) -> bool:
+        """Whether spikes are drawn."""
+        return self.noise is not None and self.stochastic
+
+    def drawn(self, batch: int, like: Tensor | None = None) -> Tensor:
+        """Return int64 [batch, 2]: the numbers of new sequences of noise, all at step 0; zeros without noise."""
+        device = None if like is None else like.device
+        if self.noise is not None and self.stochastic:
+            return self.noise.begin(batch, device)
+        return torch.zeros((batch, 2), dtype=torch.int64, device=device)
+
+    def places(self, drawn: Tensor) -> Tensor:
+        """Return where the noise of every unit begins, for :meth:`draw`."""
+        return self.noise.streams(drawn) if self.noise is not None and self.stochastic else drawn
+
+    def draw(self, chance: Tensor, places: Tensor, step: int) -> Tensor:
+        """Return 1 with this probability, else 0, with the gradient of the probability."""
+        assert self.noise is not None
+        fired = (self.noise.uniforms(places, step).view_as(chance) < chance).to(chance)
+        return chance + (fired - chance).detach() if chance.requires_grad else fired
+
+    def later(self, drawn: Tensor, steps: int) -> Tensor:
+        """Return ``drawn`` after so many steps."""
+        return drawn + torch.tensor([0, steps], device=drawn.device) if self.noisy else drawn
+
+    def like(self, current: Tensor, *names: str) -> list[Tensor]:
+        """Return parameters in the type and on the device of ``current``."""
+        return [getattr(self, name).to(current) for name in names]
+
+    def parameter(self, name: str, value: Any, *, above: float | None = None) -> None:
+        """Keep a number, or one for each unit, as a buffer or Parameter; ``above`` is a bound it must exceed."""
+        if isinstance(value, Tensor) and value.is_floating_point():
+            found = value if isinstance(value, nn.Parameter) else value.detach().clone()
+        else:
+            array = np.asarray(value.cpu() if isinstance(value, Tensor) else value)
+            if array.dtype.kind not in "iuf":
+                raise UserError(f"{name} is a number, or one for each unit.", came=repr(value), expected="numbers")
+            found = torch.as_tensor(array.astype(np.float64))
+        if found.ndim and tuple(found.shape) != self.shape:
+            raise UserError(
+                f"{name} is one number or one for each unit.", came=f"shape {list(found.shape)}",
+                expected=f"{list(self.shape)}",
+            )  # fmt: skip
+        least = found.detach().min()
+        if not bool(torch.isfinite(found.detach()).all()) or (above is not None and bool(least <= above)):
+            raise UserError(
+                f"{name} is out of range.", came=f"{float(least):g}",
+                expected="a finite number" if above is None else f"above {above:g}",
+            )  # fmt: skip
+        if isinstance(found, nn.Parameter):
+            self.register_parameter(name, found)
+        else:
+            self.register_buffer(name, found)
+
+    def zeros(self, batch: int, like: Tensor | None) -> Tensor:
+        """Return zeros [batch, unit] of the type and device of ``like``, else those of a new tensor."""
+        return torch.zeros((batch, *self.shape)) if like is None else like.new_zeros((batch, *self.shape))
+
+    def extra_repr(self) -> str:
+        """Return units and dt."""
+        return f"units={self.units if len(self.shape) == 1 else self.shape}, dt={self.dt:g}"
+
+
+def decay(tau: Tensor, dt: float, discretisation: str) -> Tensor:
+    """Return what is left of a potential after dt: exp(−dt/τ), or 1 − dt/τ for ``"euler"``."""
+    return torch.exp(-dt / tau) if discretisation == "exponential" else 1 - dt / tau
+
+
+def check_step(dt: float, discretisation: str, **taus: Any) -> None:
+    """Raise a UserError where a step is longer than a time constant, or there is no such discretisation."""
+    if discretisation not in DISCRETISATIONS:
+        raise UserError("no such discretisation.", came=repr(discretisation), expected=", ".join(DISCRETISATIONS))
+    for name, tau in taus.items():
+        least = float(tau.detach().min())
+        if least < dt * (1 - 1e-6):  # a tau of one step in single precision is one step
+            raise UserError(
+                "the time step is longer than a time constant.", came=f"dt = {dt:g} s, {name} = {least:g} s",
+                expected=f"dt of at most {name}",
+            )  # fmt: skip
+
+
+def stacked(found: list[Tensor], current: Tensor) -> Tensor:
+    """Return steps as one tensor; none are an empty one."""
+    return torch.stack(found) if found else current.new_zeros(current.shape)
+
+
+def positive(name: str, value: Any, *, zero: bool = False) -> float:
+    """Return a finite number above 0 (or from 0 on)."""
+    good = isinstance(value, int | float | np.number) and not isinstance(value, bool) and math.isfinite(value)
+    if not good or value < 0 or (value == 0 and not zero):
+        raise UserError(f"{name} is out of range.", came=repr(value), expected="0 or more" if zero else "above 0")
+    return float(value)

@@ -1,0 +1,74 @@
+"""A chain of layers and neurons over time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from sparsefire.errors import UserError
+from sparsefire.spiking.indexed import linear
+from sparsefire.spiking.neurons.neuron import Neuron
+
+
+class Sequential(nn.Sequential):
+    """Layers and neurons one after another, over all time steps at once.
+
+    A layer without state (``Linear``, ``Conv2d``, a masked or sparse one, an activation) sees all steps as one batch,
+    which is one matrix product instead of one per step. Neurons get their part of the state,
+    and a chain within a chain too.
+
+    Where the input of a ``Linear`` on the CPU are few spikes, only the weights of inputs that fired are looked up, see
+    :func:`~sparsefire.spiking.linear_of_spikes`; ``indexed = False`` on the object switches that off.
+
+    >>> import torch
+    >>> from sparsefire.spiking import LIF
+    >>> net = Sequential(torch.nn.Linear(30, 40), LIF(40), torch.nn.Linear(40, 5), LIF(5))
+    >>> spikes, state = net(torch.rand(25, 8, 30))
+    >>> spikes.shape, len(state)
+    (torch.Size([25, 8, 5]), 2)
+    """
+
+    indexed = True
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        neurons = [part for part in self.modules() if isinstance(part, Neuron)]
+        noisy = {id(part): part.noise.key for part in neurons if part.noise is not None}
+        if len(set(noisy.values())) < len(noisy):
+            raise UserError(
+                "two layers would draw the same noise.", came="two neurons with one rng",
+                expected="an rng for each layer", attempt="rng=0 for one, rng=1 for the other",
+            )  # fmt: skip
+
+    def forward(self, x: Tensor, state: tuple[Any, ...] | None = None) -> tuple[Tensor, tuple[Any, ...]]:
+        """Return what the last layer makes of x [time, batch, …], and the state of every neuron layer.
+
+        Args:
+            x: spikes or currents [time, batch, …].
+            state: from an earlier call, or None for rest.
+
+        Raises:
+            UserError: for x without time and batch or of whole numbers, a state of another network.
+        """
+        if not isinstance(x, Tensor) or x.ndim < 3:
+            came = f"shape {list(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
+            raise UserError("the input needs axes of time and batch.", came=came, expected="[time, batch, …]")
+        if not x.is_floating_point():
+            raise UserError("the input is a floating-point tensor.", came=f"{x.dtype}", attempt="x.float()")
+        number = sum(isinstance(part, Neuron | Sequential) for part in self)
+        if state is not None and (not isinstance(state, tuple | list) or len(state) != number):
+            came = f"{len(state)} parts" if isinstance(state, tuple | list) else type(state).__name__
+            raise UserError("the state is of another network.", came=came, expected=f"{number} parts")
+        after: list[Any] = []
+        for part in self:
+            if isinstance(part, Neuron | Sequential):
+                x, new = part(x, None if state is None else state[len(after)])
+                after.append(new)
+            else:
+                time, batch = x.shape[:2]
+                rows = x.flatten(0, 1)
+                product = isinstance(part, nn.Linear) and rows.ndim == 2
+                made = linear(part, rows, indexed=self.indexed) if product else part(rows)  # type: ignore[arg-type]
+                x = made.unflatten(0, (time, batch))
+        return x, tuple(after)

@@ -1,0 +1,165 @@
+"""What all neurons share: shapes, state, types, copies, noise by sequence."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from sparsefire.errors import UserError
+from sparsefire.spiking import IF, LI, LIF, SRM0, Adaptation, Bernoulli, CobaLIF, CubaLIF, Escape, Poisson
+
+NOISE = Escape(rate=50.0, width=0.3)
+MAKE = {
+    "LIF": lambda units: LIF(units, 10e-3, refractory=2e-3),
+    "LIF soft": lambda units: LIF(units, 10e-3, reset="soft"),
+    "LIF adaptive": lambda units: LIF(units, 10e-3, adaptation=Adaptation(50e-3, 0.2)),
+    "LIF noisy": lambda units: LIF(units, 10e-3, refractory=2e-3, escape=NOISE, rng=3),
+    "CubaLIF": lambda units: CubaLIF(units, 5e-3, 10e-3),
+    "CubaLIF noisy": lambda units: CubaLIF(units, 5e-3, 10e-3, escape=NOISE, rng=3),
+    "CobaLIF": lambda units: CobaLIF(units, 10e-3),
+    "IF": lambda units: IF(units, r=50.0),
+    "LI": lambda units: LI(units, 10e-3),
+    "SRM0": lambda units: SRM0(units, 10e-3, refractory=2e-3, rng=3),
+    "Bernoulli": lambda units: Bernoulli(units, rng=3),
+    "Poisson": lambda units: Poisson(units, rng=3),
+}  # fmt: skip
+every = pytest.mark.parametrize("name", MAKE)
+
+
+def current(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """Return currents that let neurons fire now and then."""
+    return 2 * torch.randn(*shape, generator=torch.Generator().manual_seed(5), dtype=dtype) + 1
+
+
+@every
+@given(cuts=st.lists(st.integers(0, 30), max_size=4))
+@settings(max_examples=10, deadline=None)
+def test_time_in_pieces_is_the_same(name: str, cuts: list[int]) -> None:
+    x = current(30, 3, 4)
+    whole, end = MAKE[name](4)(x)
+    cell, state, found = MAKE[name](4), None, []
+    for low, high in zip([0, *sorted(cuts)], [*sorted(cuts), 30], strict=True):
+        part, state = cell(x[low:high], state)
+        found.append(part)
+    assert torch.equal(torch.cat(found), whole)
+    assert all(torch.equal(a, b) for a, b in zip(state, end, strict=True))
+
+
+@every
+def test_a_batch_in_pieces_is_the_same(name: str) -> None:
+    x = current(20, 5, 4)
+    whole, _ = MAKE[name](4)(x)
+    cell = MAKE[name](4)
+    assert torch.equal(torch.cat([cell(x[:, :2])[0], cell(x[:, 2:])[0]], dim=1), whole)
+
+
+@every
+def test_a_layer_that_is_not_flat(name: str) -> None:
+    x = current(20, 2, 12)
+    flat, _ = MAKE[name](12)(x)
+    spikes, state = MAKE[name]((3, 2, 2))(x.view(20, 2, 3, 2, 2))
+    assert torch.equal(spikes.flatten(2), flat)
+    assert all(part.shape in {(2, 3, 2, 2), (2, 2)} for part in state)
+
+
+@every
+def test_values_types_and_gradients(name: str) -> None:
+    for dtype in (torch.float32, torch.float64):
+        x = current(40, 8, 4, dtype=dtype).requires_grad_()
+        spikes, state = MAKE[name](4)(x)
+        assert spikes.dtype == dtype
+        assert all(part.dtype in {dtype, torch.int64} for part in state)
+        if name != "LI":
+            assert set(spikes.unique().tolist()) == {0.0, 1.0}
+        spikes.sum().backward()
+        assert torch.isfinite(x.grad).all()
+        assert x.grad.abs().sum() > 0
+
+
+@every
+def test_half_precision_and_conversion(name: str) -> None:
+    cell = MAKE[name](4).to(torch.float32)
+    assert all(not part.is_floating_point() or part.dtype == torch.float32 for part in cell.buffers())
+    spikes, _ = cell(current(10, 2, 4).to(torch.bfloat16))
+    assert spikes.dtype == torch.bfloat16
+
+
+@every
+def test_copies_fire_alike(name: str) -> None:
+    cell, x = MAKE[name](4), current(20, 3, 4)
+    cell(x)  # noise has begun
+    twins = [copy.deepcopy(cell), pickle.loads(pickle.dumps(cell))]
+    expected, _ = cell(x)
+    assert all(torch.equal(twin(x)[0], expected) for twin in twins)
+
+
+@every
+def test_no_steps_and_no_batch(name: str) -> None:
+    spikes, state = MAKE[name](4)(torch.zeros(0, 3, 4))
+    assert spikes.shape == (0, 3, 4)
+    assert state[0].shape[0] == 3
+    spikes, _ = MAKE[name](4)(torch.zeros(5, 0, 4))
+    assert spikes.shape == (5, 0, 4)
+
+
+@every
+def test_bad_currents_and_states(name: str) -> None:
+    cell = MAKE[name](4)
+    _, state = cell(current(5, 2, 4))
+    for bad in (torch.zeros(5, 2, 3), torch.zeros(5, 4), torch.zeros(5, 2, 4, dtype=torch.int64), [[[0.0] * 4]]):
+        with pytest.raises(UserError):
+            cell(bad)
+    with pytest.raises(UserError, match="another batch"):
+        cell(current(5, 3, 4), state)
+    with pytest.raises(UserError, match="no state"):
+        cell(current(5, 2, 4), torch.zeros(2, 4))
+
+
+def test_parameters_are_in_the_state_dict() -> None:
+    one = CubaLIF(2, tau_syn=[3e-3, 4e-3], tau_mem=[20e-3, 30e-3], v_threshold=[1.0, 2.0], w_in=[1.0, 3.0])
+    other = CubaLIF(2, tau_syn=[1.0, 1.0], tau_mem=[1.0, 1.0], v_threshold=[9.0, 9.0], w_in=[0.0, 0.0])
+    other.load_state_dict(one.state_dict())
+    x = current(50, 2, 2)
+    assert torch.equal(one(x)[0], other(x)[0])  # what is left after a step follows the time constants that were read
+    assert float(one.tau_mem[0]) == 20e-3  # in double precision
+
+
+def test_parameters_can_be_learned() -> None:
+    tau = nn.Parameter(torch.tensor([10e-3, 20e-3]))
+    cell = LIF(2, tau=tau, v_threshold=nn.Parameter(torch.tensor(1.0)))
+    assert {name for name, _ in cell.named_parameters()} == {"tau", "v_threshold"}
+    spikes, _ = cell(current(50, 4, 2))
+    spikes.sum().backward()
+    assert all(part.grad is not None and part.grad.abs().sum() > 0 for part in cell.parameters())
+    readout = LI(2, tau=nn.Parameter(torch.tensor(10e-3, dtype=torch.float64)))
+    x = torch.ones(5, 1, 2, dtype=torch.float64)
+    readout(x)[0][-1].sum().backward()
+    # d/dτ of 2 (1 − exp(−t/τ))
+    assert float(readout.tau.grad) == pytest.approx(-2 * torch.tensor(-0.5).exp().item() * 5e-3 / 10e-3**2, rel=1e-6)
+
+
+def test_noise_is_of_the_sequence() -> None:
+    x = torch.full((50, 4, 4), 0.9)
+    cell = LIF(4, escape=NOISE, rng=7)
+    first, state = cell(x)
+    again, _ = cell(x)
+    assert not torch.equal(first, again)  # new sequences draw anew
+    assert not torch.equal(first[:, 0], first[:, 1])
+    assert torch.equal(LIF(4, escape=NOISE, rng=7)(x)[0], first)
+    assert not torch.equal(LIF(4, escape=NOISE, rng=8)(x)[0], first)
+    without, _ = cell(x, tuple(state)[:-1])  # a state without its noise draws anew too
+    assert without.shape == x.shape
+
+
+def test_noise_off_is_the_deterministic_neuron() -> None:
+    x = current(50, 3, 4)
+    still = LIF(4, 10e-3, escape=NOISE, stochastic=False)
+    assert torch.equal(still(x)[0], LIF(4, 10e-3)(x)[0])
+    still.stochastic = True
+    assert not torch.equal(still(x)[0], LIF(4, 10e-3)(x)[0])
