@@ -1,6 +1,6 @@
 """Do repeated forward gradients on one sample pay in a network as they do in the linear model?
 
-    python benchmarks/repeats.py             # everything, about 15 minutes on two cores; resumes when stopped
+    python benchmarks/repeats.py             # everything, about 25 minutes on two cores; resumes when stopped
     python benchmarks/repeats.py --quick     # two small cases, nothing kept
     python benchmarks/repeats.py --table     # write docs/repeats.md and its picture
 

@@ -14,16 +14,19 @@ from sparsefire.convergence import exact_risk
 
 Record = dict[str, Any]
 PROBLEMS = (
-    Problem(24, 0, "near"), Problem(5, 4, "near"), Problem(3, 2, "far"), Problem(5, 4, "far"), Problem(8, 8, "far"),
-    Problem(16, 8, "far"),
+    Problem(24, 0, "near", "normal"), Problem(24, 0, "near"), Problem(5, 4, "near"), Problem(3, 2, "far"),
+    Problem(5, 4, "far"), Problem(8, 8, "far"), Problem(16, 8, "far"),
 )  # fmt: skip
+AGAIN = Problem(5, 4, "far")
 REPEATS = (0, 1, 2, 5, 10, 20, 50, 100)
 """Steps on each sample; 0 stands for the gradient."""
-SAMPLES, TUNING, RUNS = 10_000, 16, 200
+SAMPLES, TUNING, RUNS = 10_000, 12, 200
 FIRST = 1000
 """Number of the first run that tuning has not seen."""
-FACTORS = (1.0, 4.0, 16.0, 64.0, 256.0)
-OFFSETS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
+LONGER = 40_000
+"""Samples to which one problem, ``AGAIN``, is learned as well: does a repeat gain or lose worth with n?"""
+FACTORS = (0.5, 1.0, 4.0, 16.0, 64.0, 256.0)
+OFFSETS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0, 4.0)
 
 
 @dataclass(frozen=True)
@@ -77,35 +80,38 @@ def edge(record: Record) -> bool:
 
 
 @cache
+def exact(repeats: int, factor: float, offset: float, samples: int) -> np.ndarray:
+    """Return the exact risks of the linear problem with normal directions, after 0 … ``samples`` samples."""
+    problem = PROBLEMS[0]
+    steps = schedule(Piece(problem, repeats, samples), factor, offset) / max(repeats, 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # some schedules of the grid begin beyond the stability limit
+        return exact_risk(
+            "forward-gradient" if repeats else "sgd", dimension=problem.inputs, noise=problem.noise,
+            repeats=max(repeats, 1), steps=samples, step_size=steps,
+        )  # fmt: skip
+
+
+@cache
 def control(samples: int) -> dict[int, float]:
     """Return the exact ratios of the linear problem with normal directions, every schedule the best of the grid."""
-    problem, found = PROBLEMS[0], {}
-    for repeats in REPEATS:
-        rule = "forward-gradient" if repeats else "sgd"
-        risks = []
-        for factor in FACTORS:
-            for offset in OFFSETS:
-                steps = schedule(Piece(problem, repeats, samples), factor, offset) / max(repeats, 1)
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # some schedules of the grid begin beyond the stability limit
-                    path = exact_risk(
-                        rule, dimension=problem.inputs, noise=problem.noise, repeats=max(repeats, 1), steps=samples,
-                        step_size=steps,
-                    )  # fmt: skip
-                risks.append(path[-1])
-        found[repeats] = min(risks)
+    found = {
+        repeats: min(exact(repeats, factor, offset, samples)[-1] for factor in FACTORS for offset in OFFSETS)
+        for repeats in REPEATS
+    }
     return {repeats: risk / found[0] for repeats, risk in found.items() if repeats}
 
 
 def all_pieces() -> list[Piece]:
     """Return the study, long pieces first."""
     pieces = [Piece(problem, repeats) for problem in PROBLEMS for repeats in REPEATS]
-    return sorted(pieces, key=lambda piece: -piece.repeats * piece.problem.parameters)
+    pieces += [Piece(AGAIN, repeats, LONGER, runs=RUNS // 2) for repeats in (0, 1, 5, 20, 100)]
+    return sorted(pieces, key=lambda piece: -piece.repeats * piece.problem.parameters * piece.samples)
 
 
 def few() -> list[Piece]:
     """Return a small study of a few seconds."""
-    return [Piece(problem, repeats, 1000, 2, 8) for problem in PROBLEMS[:2] for repeats in (0, 1, 10, 50)]
+    return [Piece(problem, repeats, 1000, 2, 8) for problem in PROBLEMS[:3] for repeats in (0, 1, 10, 50)]
 
 
 def done(piece: Piece, found: list[Record]) -> bool:

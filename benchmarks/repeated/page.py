@@ -7,8 +7,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from repeated.cases import PROBLEMS, RUNS, SAMPLES, TUNING, Record, control, edge
-from repeated.reading import CONTROL, HEAD, HOW, READING, SETTLED
+from repeated.cases import (
+    AGAIN,
+    FACTORS,
+    LONGER,
+    OFFSETS,
+    PROBLEMS,
+    RUNS,
+    SAMPLES,
+    TUNING,
+    Record,
+    control,
+    edge,
+    exact,
+)
+from repeated.reading import CONTROL, HEAD, HOW, LONG, READING, SETTLED
 from scipy.optimize import minimize_scalar
 
 from sparsefire.convergence import fit_rate
@@ -19,11 +32,12 @@ Risks = dict[int, np.ndarray]
 """Risks after the last sample [runs] by number of repeats; 0 is the gradient."""
 
 
-def of(records: Sequence[Record]) -> dict[str, Risks]:
-    """Return the risks after the last sample by problem and repeats."""
+def of(records: Sequence[Record], samples: int | None = None) -> dict[str, Risks]:
+    """Return the risks after the last sample by problem and repeats; by default of runs as short as any."""
     found: dict[str, Risks] = {}
+    samples = min((record["samples"] for record in records), default=SAMPLES) if samples is None else samples
     for problem in PROBLEMS:
-        mine = [record for record in records if record["problem"] == problem.name]
+        mine = [r for r in records if r["problem"] == problem.name and r["samples"] == samples]
         if mine:
             found[problem.name] = {r["repeats"]: np.array([path[-1] for path in r["risks"]]) for r in mine}
     return found
@@ -73,6 +87,18 @@ def records(found: Sequence[Record]) -> list[Record]:
     return out
 
 
+def distances(found: Sequence[Record]) -> list[float]:
+    """Return (mean − exact risk) / standard error of the linear problem with normal directions, at all n ≥ 100."""
+    out = []
+    for r in found:
+        if r["problem"] == PROBLEMS[0].name:
+            runs, law = np.array(r["risks"]), exact(r["repeats"], r["factor"], r["offset"], r["samples"])
+            late = np.array(r["k"]) >= 100
+            error = runs.std(axis=0, ddof=1) / np.sqrt(len(runs))
+            out += list(((runs.mean(axis=0) - law[r["k"]]) / error)[late])
+    return out
+
+
 def markdown(found: Sequence[Record]) -> str:
     """Return the page."""
     by = of(found)
@@ -90,15 +116,47 @@ def markdown(found: Sequence[Record]) -> str:
     parts = [HEAD, "![Risk over that of the gradient against repeats per parameter](images/repeats.svg)\n", READING]
     parts += ["## The law fitted\n", *laws, ""]
     if any(record["samples"] == SAMPLES for record in found):
-        exact = control(SAMPLES)
-        shown = ", ".join(f"{exact[repeats]:.2f} at {repeats}" for repeats in (1, 20, 100))
-        parts.append(CONTROL.format(dimension=dimension(exact), ratios=shown))
+        law, far = control(SAMPLES), distances(found)
+        shown = ", ".join(f"{law[repeats]:.2f} at {repeats}" for repeats in (1, 20, 100))
+        parts.append(CONTROL.format(dimension=dimension(law), ratios=shown, far=max(map(abs, far)), number=len(far)))
+    longer = of(found, LONGER).get(AGAIN.name, {})
+    if 0 in longer and len(longer) > 2:
+        parts += [LONG.format(name=AGAIN.name, samples=f"{LONGER:,}"), *_compared(by[AGAIN.name], longer), ""]
     parts += ["## Mean risk ×10³ after the last sample, by repeats\n", *heads, *ends, "", EDGE]
     parts += ["## Exponents over the last 0.75 decades, by repeats\n", SETTLED, *heads, *slopes, ""]
-    return "\n".join([*parts, HOW.format(samples=f"{SAMPLES:,}", tuning=TUNING, runs=RUNS)])
+    return "\n".join(
+        [
+            *parts,
+            HOW.format(
+                samples=f"{SAMPLES:,}",
+                tuning=TUNING,
+                runs=RUNS,
+                grid=f"{len(FACTORS)} × {len(OFFSETS)}",
+                low=FACTORS[0],
+                high=FACTORS[-1],
+                near=OFFSETS[0],
+                far=OFFSETS[-1],
+            ),
+        ]
+    )
 
 
 EDGE = "† the schedule lies at the edge of the grid it was chosen from.\n"
+
+
+def _compared(short: Risks, long: Risks) -> list[str]:
+    """Return the ratios after few and after many samples."""
+    rows = ["| samples | D [95%] | " + " | ".join(f"ratio at {r}" for r in sorted(long) if r) + " |"]
+    rows.append("|---" * (len(long) + 1) + "|")
+    for samples, risks in ((SAMPLES, {r: short[r] for r in long}), (LONGER, long)):
+        ratio, again = ratios(risks), resampled(risks)
+        low, high = interval([dimension(one) for one in again])
+        cells = [f"{samples:,}", f"{dimension(ratio):.1f} [{low:.1f}, {high:.1f}]"]
+        for repeats in ratio:
+            a, b = interval([one[repeats] for one in again])
+            cells.append(f"{ratio[repeats]:.2f} [{a:.2f}, {b:.2f}]")
+        rows.append("| " + " | ".join(cells) + " |")
+    return rows
 
 
 def _law(name: str, p: int, risks: Risks) -> str:
@@ -113,12 +171,13 @@ def _law(name: str, p: int, risks: Risks) -> str:
 
 
 def _mark(found: Sequence[Record], name: str, repeats: int) -> str:
-    return " †" if any(edge(r) for r in found if r["problem"] == name and r["repeats"] == repeats) else ""
+    mine = [r for r in found if r["problem"] == name and r["repeats"] == repeats and r["samples"] != LONGER]
+    return " †" if any(map(edge, mine)) else ""
 
 
 def _slope(found: Sequence[Record], name: str, repeats: int) -> str:
     for record in found:
-        if record["problem"] == name and record["repeats"] == repeats:
+        if record["problem"] == name and record["repeats"] == repeats and record["samples"] != LONGER:
             fit = fit_rate(record["k"], np.array(record["risks"]), window=(record["k"][-4], record["k"][-1]))
             low, high = fit.interval()
             return f"{fit.exponent:.2f} [{low:.2f}, {high:.2f}]"
@@ -143,8 +202,9 @@ def draw(found: Sequence[Record], docs: Path) -> None:
     parameters = {record["problem"]: record["parameters"] for record in found}
     looks = [("ink", "circle"), ("grey", "circle"), ("grey", "diamond"), ("blue", "circle"), ("warm", "circle"),
              ("warm", "diamond")]  # fmt: skip
-    lines = []
-    for (colour, shape), (name, risks) in zip(looks, of(found).items(), strict=False):
+    lines, drawn = [], of(found)
+    drawn.pop(PROBLEMS[0].name, None)  # the control with normal directions lies on that with signs
+    for (colour, shape), (name, risks) in zip(looks, drawn.items(), strict=False):
         if 0 not in risks or len(risks) < 3:
             continue
         again = resampled(risks)
@@ -159,9 +219,9 @@ def draw(found: Sequence[Record], docs: Path) -> None:
     save(
         "repeats",
         chart(
-            lines, x_ticks=[0.005, 0.02, 0.1, 0.5, 2, 10], y_ticks=[0.8, 1, 2, 5, 10, 20, 50, 100, 160],
+            lines, x_ticks=[0.005, 0.02, 0.1, 0.5, 2, 10], y_ticks=[0.5, 1, 2, 5, 10, 20, 50, 100, 160],
             x_title="repeats l per parameter p (log scale)", y_title="risk over that of the gradient (log scale)",
             label="Risk of repeated forward gradients over that of the gradient, against repeats per parameter",
-            show_x=lambda x: f"{x:g}", show_y=lambda y: f"{y:g}", log_y=True, height=380.0,
+            show_x=lambda x: f"{x:g}", show_y=lambda y: f"{y:g}", log_y=True, height=420.0,
         ),
     )  # fmt: skip

@@ -22,12 +22,14 @@ class Problem:
         inputs: d.
         hidden: units h with tanh; 0 is the linear model, where the theory is exact.
         start: ``"near"``: f*'s weights plus noise with standard deviation 0.1; ``"far"``: weights drawn afresh.
+        directions: ``"signs"``, or ``"normal"``, for which the linear model has an exact risk at every n.
         noise: standard deviation of ε.
     """
 
     inputs: int
     hidden: int
     start: str
+    directions: str = "signs"
     noise: float = 0.5
 
     @property
@@ -38,8 +40,9 @@ class Problem:
     @property
     def name(self) -> str:
         """As pages and records call it."""
-        kind = f"{self.inputs}-{self.hidden}-1" if self.hidden else f"linear, {self.inputs}"
-        return f"{kind}, {self.start}" if self.hidden else kind
+        if self.hidden:
+            return f"{self.inputs}-{self.hidden}-1, {self.start}"
+        return f"linear, {self.inputs}, {self.directions}"
 
 
 @cache
@@ -103,14 +106,15 @@ def risk(weights, hidden, inputs, answers, state):
 
 
 @numba.njit(nogil=True, cache=True)
-def learn(truth, weights, hidden, noise, alphas, repeats, data, directions, record, inputs, answers):
+def learn(truth, weights, hidden, noise, alphas, repeats, normal, data, directions, record, inputs, answers):
     """Return the risk after each recorded number of samples; ``repeats`` = 0 is the gradient itself.
 
-    A repeat moves θ by −(α/l) e ⟨∇f, ξ⟩ ξ with fresh signs ξ and e, ∇f at the present θ: l forward-gradient steps.
+    A repeat moves θ by −(α/l) e ⟨∇f, ξ⟩ ξ with a fresh ξ, signs or ``normal``, and e, ∇f at the present θ: l
+    forward-gradient steps.
     """
     d, p = inputs.shape[1], len(weights)
     state, gradient, x = np.empty(max(hidden, 1)), np.empty(p), np.empty(d)
-    signs, found, at = np.empty(p), np.empty(len(record)), 0
+    ways, found, at = np.empty(p), np.empty(len(record)), 0
     for k in range(len(alphas) + 1):
         if at < len(record) and record[at] == k:
             found[at] = risk(weights, hidden, inputs, answers, state)
@@ -134,13 +138,16 @@ def learn(truth, weights, hidden, noise, alphas, repeats, data, directions, reco
             error = output(weights, x, hidden, state) - answer
             slope(weights, x, hidden, state, gradient)
             along = 0.0
-            for begin in range(0, p, 32):
+            for i in range(p if normal else 0):
+                ways[i] = directions.standard_normal()
+                along += gradient[i] * ways[i]
+            for begin in range(p if normal else 0, p, 32):
                 bits = np.uint64(directions.integers(0, 4294967296))
                 for i in range(begin, min(begin + 32, p)):
-                    signs[i] = 1.0 - 2.0 * float((bits >> np.uint64(i - begin)) & np.uint64(1))
-                    along += gradient[i] * signs[i]
+                    ways[i] = 1.0 - 2.0 * float((bits >> np.uint64(i - begin)) & np.uint64(1))
+                    along += gradient[i] * ways[i]
             for i in range(p):
-                weights[i] -= step * error * along * signs[i]
+                weights[i] -= step * error * along * ways[i]
     return found
 
 
@@ -153,5 +160,6 @@ def path(problem: Problem, repeats: int, alphas: np.ndarray, record: np.ndarray,
     data = stream(0, "repeats", "data", problem.name, run)
     directions = stream(0, "repeats", "directions", problem.name, repeats, run)
     return learn(
-        truth, weights, problem.hidden, problem.noise, alphas, repeats, data, directions, record, points, answers
-    )
+        truth, weights, problem.hidden, problem.noise, alphas, repeats, problem.directions == "normal", data,
+        directions, record, points, answers,
+    )  # fmt: skip
