@@ -15,7 +15,8 @@ import sparsefire as sf
 
 ROOMS = (
     "cascades", "convergence", "data", "deploy", "estimators", "evaluate", "kernels", "masks", "parallel",
-    "propagation", "randomness", "report", "rules", "search", "sparsity", "statistics", "studies", "train", "wiring",
+    "propagation", "randomness", "report", "rules", "search", "sparsity", "spiking", "statistics", "studies", "train",
+    "wiring",
 )  # fmt: skip
 PUBLIC = [
     (room, name) for room in ROOMS for name in getattr(importlib.import_module(f"sparsefire.{room}"), "__all__", ())

@@ -25,7 +25,8 @@ _HOME = {
 }
 _ROOMS = (
     "cascades", "convergence", "data", "deploy", "estimators", "evaluate", "kernels", "masks", "parallel",
-    "propagation", "randomness", "report", "rules", "search", "sparsity", "statistics", "studies", "train", "wiring",
+    "propagation", "randomness", "report", "rules", "search", "sparsity", "spiking", "statistics", "studies", "train",
+    "wiring",
 )  # fmt: skip
 
 __all__ = ["__version__", *sorted(_HOME), *sorted(_ROOMS)]

@@ -77,7 +77,7 @@ class Recordings:
             inside = when < steps
             step, pixel = np.maximum(when[inside], 0), self.pixels[mine][inside]
             if counts:
-                np.add.at(found, (step, place, pixel), 1.0)
+                np.add.at(found[:, place], (step, pixel), 1.0)
             else:
                 found[step, place, pixel] = 1.0
         return found

@@ -47,11 +47,11 @@ def write_folder(folder: str | os.PathLike[str], arrays: Mapping[str, np.ndarray
     }
     text = json.dumps(whole, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
     folder.mkdir(parents=True, exist_ok=True)
-    _replace(folder / ARRAYS, content)
-    _replace(folder / SETTINGS, text.encode())
+    replace_file(folder / ARRAYS, content)
+    replace_file(folder / SETTINGS, text.encode())
 
 
-def _replace(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes) -> None:
     unnamed = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     try:
         with open(unnamed, "xb") as file:

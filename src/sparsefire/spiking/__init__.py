@@ -1,4 +1,4 @@
-"""Spiking networks as stochastic processes that learn: neurons, simulators, plasticity, statistics of spike trains, chips."""
+"""Spiking networks as stochastic processes that learn: neurons, simulators, plasticity, statistics, chips."""
 
 from __future__ import annotations
 

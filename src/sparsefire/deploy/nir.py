@@ -1,0 +1,162 @@
+"""Networks as NIR graphs, the interchange format of neuromorphic simulators and chips (doi:10.1038/s41467-024-52259-9).
+
+A graph states equations in continuous time. It carries neither noise, plasticity, refractory periods, adaptation nor
+resets by subtraction, and no time step: dt, units and discretisation are written beside each neuron, as metadata.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from sparsefire.deploy._nir_file import library, read_graph, write_graph
+from sparsefire.deploy._nir_nodes import LOST, SUPPORTED, losses, module_of, node_of
+from sparsefire.errors import UserError
+from sparsefire.spiking import Sequential
+from sparsefire.spiking.neurons.neuron import DISCRETISATIONS, positive
+
+Path = str | os.PathLike[str]
+
+
+def to_nir(
+    net: nn.Module, path: Path, *, input_shape: tuple[int, ...] | None = None, discretisation: str | None = None,
+    drop: Sequence[str] = (),
+) -> None:  # fmt: skip
+    """Write a network as a NIR file.
+
+    Weights are those that layers compute with: masked ones with their zeros, those of a chip rounded and mismatched.
+    Every neuron parameter becomes an array with a number for each unit. ``Identity`` and ``Dropout`` are left out. The
+    file appears whole or not at all.
+
+    Args:
+        net: a :class:`~sparsefire.spiking.Sequential` (others may stand inside it) of ``Linear``, ``Conv1d``,
+            ``Conv2d``, ``AvgPool2d``, ``LPPool2d(1, …)`` (a sum), ``Flatten`` and ``LIF``, ``CubaLIF``, ``IF``, ``LI``.
+        path: of the file.
+        input_shape: of one sample at one step, where the first module does not say it: convolutions, pools.
+        discretisation: ``"euler"`` writes the time constants τ′ with 1 − dt/τ′ = exp(−dt/τ), so that a simulator that
+            takes Euler steps of the same dt computes the same steps. In continuous time they are another network, which
+            the metadata say. None writes τ as it is.
+        drop: what may get lost: ``"noise"``, ``"refractory"``, ``"adaptation"``, ``"soft reset"``, ``"plasticity"``.
+
+    Raises:
+        UserError: a module that NIR has no node for, or something that would get lost, by name; nothing is written.
+
+    >>> import tempfile, torch
+    >>> from sparsefire.spiking import LIF
+    >>> net = Sequential(nn.Linear(3, 2), LIF(2, tau=20e-3, dt=1e-3))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     to_nir(net, f"{folder}/net.nir")
+    ...     again = from_nir(f"{folder}/net.nir")
+    >>> x = 40 * torch.rand(50, 1, 3, generator=torch.Generator().manual_seed(0))
+    >>> bool((net(x)[0] == again(x)[0]).all()), again[1].dt
+    (True, 0.001)
+    """
+    nir = library()
+    if not isinstance(net, nn.Sequential):
+        raise UserError("NIR files are written of chains.", came=type(net).__name__, expected="sf.spiking.Sequential")
+    if discretisation not in (None, "euler"):
+        raise UserError("no such discretisation to write for.", came=repr(discretisation), expected='"euler" or None')
+    unknown = [name for name in ([drop] if isinstance(drop, str) else drop) if name not in LOST]
+    if isinstance(drop, str) or unknown:
+        raise UserError(
+            "drop= lists what may get lost.", came=repr(drop), expected=f"some of {', '.join(map(repr, LOST))}"
+        )
+    nodes: dict[str, Any] = {}
+    shape, first, dropped = input_shape, input_shape, set[str]()
+    for name, module in _chain(net):
+        for lost in losses(module):
+            if lost not in drop:
+                raise UserError(
+                    f"NIR cannot say {LOST[lost].split(':')[0]} of {name!r}.", came=type(module).__name__,
+                    expected="deterministic neurons with a hard reset, weights that stay", attempt=f"drop=({lost!r},)",
+                )  # fmt: skip
+            dropped.add(lost)
+        inner = module.layer if "plasticity" in losses(module) else module
+        node, shape = node_of(name, inner, shape, discretisation)  # type: ignore[arg-type]
+        if first is None:
+            first = tuple(int(n) for n in node.input_type["input"])
+        nodes[f"{type(node).__name__.lower()}_{name.replace('.', '_')}"] = node
+    if not nodes:
+        raise UserError("there is nothing to write.", came="an empty network", expected="layers and neurons")
+    whole = {
+        "input": nir.Input({"input": np.array(first)}), **nodes, "output": nir.Output({"output": np.array(shape)}),
+    }  # fmt: skip
+    names = list(whole)
+    metadata = {"dropped": ", ".join(LOST[name] for name in sorted(dropped))} if dropped else {}
+    try:
+        graph = nir.NIRGraph(whole, list(pairwise(names)), metadata=metadata)
+    except (ValueError, AssertionError) as error:
+        raise UserError("the package nir refuses this network.", came=str(error), expected="shapes that fit") from error
+    write_graph(path, graph)
+
+
+def from_nir(path: Path, *, dt: float | None = None, discretisation: str | None = None) -> Sequential:
+    """Return the network of a NIR file, in which every node has one before and one after it.
+
+    Args:
+        path: of the file.
+        dt: seconds per step; None takes what the file says.
+        discretisation: ``"exponential"`` or ``"euler"``; None takes what the file says, or ``"exponential"``.
+
+    Returns:
+        Layers and neurons, weights in the type of the file, nothing in training beyond that.
+
+    Raises:
+        UserError: a file that is not there or not NIR; a node of another type, by its name; a graph that is no chain; a
+            file without dt where none is given. Nothing is half-built.
+    """
+    if dt is not None:
+        positive("dt", dt)
+    if discretisation is not None and discretisation not in DISCRETISATIONS:
+        raise UserError("no such discretisation.", came=repr(discretisation), expected=", ".join(DISCRETISATIONS))
+    graph = read_graph(path, SUPPORTED)
+    modules = []
+    for name in _order(graph):
+        try:
+            modules.append(module_of(name, graph.nodes[name], dt, discretisation))
+        except UserError:
+            raise
+        except (TypeError, ValueError, RuntimeError, AttributeError) as error:
+            raise UserError(
+                f"the node {name!r} ({type(graph.nodes[name]).__name__}) of this NIR graph is not one we can run.",
+                came=str(error).splitlines()[0] if str(error) else type(error).__name__,
+            ) from error
+    return Sequential(*modules)
+
+
+def _chain(net: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
+    for name, module in net.named_children():
+        if isinstance(module, nn.Sequential):
+            yield from _chain(module, f"{prefix}{name}.")
+        elif not isinstance(module, nn.Identity | nn.Dropout):
+            yield f"{prefix}{name}", module
+
+
+def _order(graph: Any) -> list[str]:
+    """Return the nodes between input and output in order."""
+    after: dict[str, str] = {}
+    into: set[str] = set()
+    for one, other in graph.edges:
+        if one in after or other in into or one not in graph.nodes or other not in graph.nodes:
+            raise UserError(
+                "this NIR graph is no chain.", came=f"the edge {one!r} → {other!r}: it branches, joins or returns",
+                expected="one node after another, from an Input to an Output",
+            )  # fmt: skip
+        after[one] = other
+        into.add(other)
+    start = [name for name in graph.nodes if name not in into]
+    order = start[:1]
+    while order and order[-1] in after:
+        order.append(after[order[-1]])
+    kinds = [type(graph.nodes[name]).__name__ for name in order]
+    if len(order) != len(graph.nodes) or kinds[:1] != ["Input"] or kinds[-1:] != ["Output"]:
+        raise UserError(
+            "this NIR graph is no chain.", came=" → ".join(kinds) or "a circle",
+            expected="one node after another, from an Input to an Output",
+        )  # fmt: skip
+    return order[1:-1]

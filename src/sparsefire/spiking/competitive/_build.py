@@ -1,0 +1,138 @@
+"""From settings to the arrays and constants of the compiled loop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from sparsefire.errors import UserError
+from sparsefire.randomness import stream
+from sparsefire.spiking.competitive import _kernel
+from sparsefire.spiking.competitive._kernel import Clock, Competition, Learning, Membrane, State
+from sparsefire.spiking.competitive.rule import CompetitiveRule, number
+from sparsefire.spiking.competitive.votes import VOTES
+from sparsefire.wiring.draw import whole
+from sparsefire.wiring.generators import fixed_fan_in
+
+_OFFSET = 20.0  # mV: θ starts here and thresholds are lowered by as much, so that units that never fire become keener
+_MEMORY = 0.5  # seconds after which a trace is 0
+_SHOWINGS = 20
+
+
+@dataclass(frozen=True)
+class Network:
+    """What :func:`_kernel.show_all` takes."""
+
+    state: State
+    clock: Clock
+    cells: tuple[Membrane, Membrane]
+    competition: Competition
+    learning: Learning
+    senders: np.ndarray
+    traces: np.ndarray
+
+    @property
+    def units(self) -> int:
+        """How many excitatory units there are."""
+        return len(self.state.theta)
+
+    def show(self, images: np.ndarray, scale: float, first: int, key: np.uint64, learn: bool) -> tuple[np.ndarray, int]:
+        """Return the spike counts of some images and how many presentations they took."""
+        counts = np.empty((len(images), self.units), np.int64)
+        numbers = np.ascontiguousarray(images, float)
+        shown = _kernel.show_all(
+            numbers, scale, first, key, learn, self.clock, self.state, self.cells, self.competition, self.learning,
+            self.senders, self.traces, counts,
+        )  # fmt: skip
+        return counts, shown
+
+    def at_rest(self) -> Network:
+        """Return a network with the same weights and thresholds, and membranes of its own."""
+        return replace(self, state=state_at_rest(self.state.weights, self.state.theta, self.cells))
+
+
+def build(given: Any, rng: int) -> Network:
+    """Return the network of a :class:`~sparsefire.spiking.DiehlCook` before it learns, after checking its settings."""
+    units, inputs = whole(given.units, "units", 1), whole(given.inputs, "inputs", 1)
+    rule = CompetitiveRule() if given.rule is None else given.rule
+    if not isinstance(rule, CompetitiveRule):
+        raise UserError("rule is no rule.", came=type(rule).__name__, expected="a CompetitiveRule, or None")
+    for name, choices in (("inhibition", ("layer", "direct")), ("vote", VOTES)):
+        if getattr(given, name) not in choices:
+            raise UserError(f"there is no such {name}.", came=repr(getattr(given, name)), expected=" or ".join(choices))
+    dt = 1e3 * number("dt", given.dt)  # milliseconds from here on
+    if dt > 1.0:
+        raise UserError("the step is longer than a time constant.", came=f"dt={given.dt!r}", expected="at most 1e-3 s")
+    senders = connections(units, inputs, number("density", given.density), rng)
+    total = 0.0 if given.total is None else number("total", given.total)
+    if total > rule.most * senders.shape[1]:
+        raise UserError(
+            "weights cannot add up to so much.", came=f"total={total:g}",
+            expected=f"at most {rule.most:g} for each of {senders.shape[1]} inputs",
+        )  # fmt: skip
+    weights = first_weights(units, inputs, senders, total, rng)
+    cells = (
+        Membrane(dt / 100, -65.0, -65.0, -52.0 - _OFFSET, 0.0, -100.0, np.exp(-dt), np.exp(-dt / 2), round(5 / dt)),
+        Membrane(dt / 10, -60.0, -45.0, -40.0, 0.0, -85.0, np.exp(-dt), np.exp(-dt / 2), round(2 / dt)),
+    )
+    fade = float(np.exp(-dt * 1e-3 / number("theta_decay", given.theta_decay)))
+    strength, jump = number("strength", given.strength, zero=True), number("theta_plus", given.theta_plus, zero=True)
+    chance = number("rate", given.rate) * dt * 1e-3
+    ages = np.arange(max(round(1e3 * _MEMORY / dt), 2)) * dt * 1e-3
+    traces = np.exp(-ages / np.array([[rule.tau_pre], [rule.tau_post], [rule.tau_slow]]))
+    traces[:, -1] = 0.0
+    return Network(
+        state_at_rest(weights, np.full(units, _OFFSET), cells),
+        Clock(
+            max(round(1e3 * number("duration", given.duration) / dt), 1),
+            round(1e3 * number("pause", given.pause, zero=True) / dt),
+            chance, chance / 2, whole(given.fewest, "fewest", 0), _SHOWINGS,
+        ),
+        cells,
+        Competition(given.inhibition == "layer", 10.4, strength, jump, fade),
+        Learning(
+            float(rule.pre), float(rule.post), float(rule.target), float(rule.exponent), float(rule.most),
+            bool(rule.triplet), total,
+        ),
+        senders,
+        traces,
+    )  # fmt: skip
+
+
+def connections(units: int, inputs: int, density: float, rng: int) -> np.ndarray:
+    """Return the inputs of each unit, int32 [units, fan-in], ascending.
+
+    >>> connections(2, 3, 1.0, 0).tolist()
+    [[0, 1, 2], [0, 1, 2]]
+    """
+    if density > 1:
+        raise UserError("density is a share.", came=f"density={density:g}", expected="above 0, at most 1")
+    fan_in = max(round(density * inputs), 1)
+    if fan_in == inputs:
+        return np.tile(np.arange(inputs, dtype=np.int32), (units, 1))
+    wiring = fixed_fan_in((inputs, units), fan_in, rng=stream(rng, "diehl-cook", "connections")).transpose
+    return np.ascontiguousarray(wiring.receivers.reshape(units, fan_in), np.int32)
+
+
+def first_weights(units: int, inputs: int, senders: np.ndarray, total: float, rng: int) -> np.ndarray:
+    """Return weights float32 [inputs, units], uniform on [0.003, 0.303) where connected, adding up to ``total``."""
+    weights = np.zeros((inputs, units), np.float32)
+    own = np.arange(units)[:, None]
+    weights[senders, own] = 0.003 + 0.3 * stream(rng, "diehl-cook", "weights").random(senders.shape)
+    if total:
+        _kernel.normalise(weights, senders, np.arange(units), total)
+    return weights
+
+
+def state_at_rest(weights: np.ndarray, theta: np.ndarray, cells: tuple[Membrane, Membrane]) -> State:
+    """Return a state with these weights and thresholds (not copied), in which nothing ever happened."""
+    inputs, units = weights.shape
+    room = [np.zeros(units) for _ in range(3)]
+    state = State(
+        weights, theta, room[0], room[1], room[2], np.zeros(units, np.int64), np.zeros(units), np.zeros(units),
+        np.zeros(units, np.int64), np.zeros(inputs, np.int64), np.zeros(units, np.int64),
+    )  # fmt: skip
+    _kernel.rest(state, cells)
+    return state

@@ -1,0 +1,154 @@
+"""How a student learns a teacher's law: by maximum likelihood at once, or by local rules while the teacher fires."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from sparsefire.errors import UserError
+from sparsefire.randomness import stream
+from sparsefire.spiking.teaching._kernels import LIKELIHOOD, REWARD, learn
+from sparsefire.spiking.teaching.teacher import Lesson, Teacher, weights_of, whole
+
+RULES = {"likelihood": LIKELIHOOD, "reward": REWARD}
+NEWTON_STEPS, SMALL, SINGULAR = 100, 1e-9, 1e12
+
+
+def maximise_likelihood(teacher: Teacher, lesson: Lesson, start: Any = None) -> np.ndarray:
+    """Return the weights of largest likelihood given a lesson, float64 [d].
+
+    Newton's method with halved steps: the log-likelihood is concave in the weights (Paninski 2004,
+    doi:10.1088/0954-898X_15_4_002), Σ s log(1 − e^(−q)) − (1 − s) q with q = exp(w·x + offset). By Wilks' theorem the
+    risk per spike after n spikes of the teacher tends to d/(2n).
+
+    Args:
+        teacher: gives the law; its weights are not looked at.
+        lesson: of :meth:`Teacher.record`.
+        start: weights to begin from; None for zeros.
+
+    Raises:
+        UserError: the lesson does not determine the weights: too few spikes.
+
+    >>> from sparsefire.spiking import Teacher
+    >>> teacher = Teacher([0.6, -0.5, 0.0])
+    >>> found = maximise_likelihood(teacher, teacher.record(20_000, rng=0))
+    >>> bool(np.abs(found - teacher.weights).max() < 0.1)
+    True
+    """
+    x, fired, d = lesson.traces, lesson.spikes, len(teacher.weights)
+    w = np.zeros(d) if start is None else weights_of(start, d)
+    value = teacher.log_likelihood(w, lesson)
+    for _ in range(NEWTON_STEPS):
+        q = teacher.hazard(w, lesson)
+        slope, bend = -q, q.copy()
+        ratio = q[fired] * np.exp(-q[fired]) / -np.expm1(-q[fired])  # q (1 − p)/p
+        slope[fired], bend[fired] = ratio, ratio * (q[fired] + ratio - 1)
+        rise, information = x.T @ slope, x.T @ (bend[:, None] * x)
+        if np.linalg.cond(information) > SINGULAR:
+            break
+        move = np.linalg.solve(information, rise)
+        if move @ rise < SMALL:  # twice what is still to be gained
+            if value > -SMALL:
+                break  # spikes and silence are told apart without error: there is no largest likelihood
+            return w
+        share = 1.0
+        while (raised := teacher.log_likelihood(w + share * move, lesson)) <= value and share > SMALL:
+            share /= 2
+        w, value = w + share * move, raised
+    raise UserError(
+        "the lesson does not determine the weights.", came=f"{int(fired.sum())} spikes for {d} weights",
+        expected="several spikes for each weight", attempt="more steps",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """How a student's weights went while it learnt.
+
+    Attributes:
+        steps: after which weights were kept, int64 [records].
+        spikes: of the teacher until then, int64 [records].
+        weights: float64 [records, d]. averages: of the weights until then, float64 [records, d].
+    """
+
+    steps: np.ndarray
+    spikes: np.ndarray
+    weights: np.ndarray = field(repr=False)
+    averages: np.ndarray = field(repr=False)
+
+
+def learn_online(
+    teacher: Teacher,
+    steps: int,
+    rule: str = "likelihood",
+    *,
+    step_size: float = 0.5,
+    delay: float = math.inf,
+    power: float = 0.5,
+    memory: int = 1000,
+    average_after: int = 0,
+    record: Any = None,
+    start: Any = None,
+    rng: Any = None,
+) -> Learned:
+    """Let a student learn by a local rule while the teacher fires; every step is seen once and nothing is kept.
+
+    ``"likelihood"``: the gradient of the log-likelihood of the teacher's spikes s (Pfister et al. 2006,
+    doi:10.1162/neco.2006.18.6.1318), presynaptic trace times what was not expected,
+
+        w ← w + γ_t g(s) x,    g(s) = (s − p) q/p    (q/p → 1 for short steps)
+
+    ``"reward"``: the student draws a spike ŝ of its own with its probability p. The eligibility g(ŝ) x is kept where a
+    reward R exceeds its running mean R̄ and undone where it falls short, w ← w + γ_t (R − R̄) g(ŝ) x (Williams 1992,
+    doi:10.1007/BF00992696). R pays agreement by the odds, 1/P(ŝ = s) where ŝ = s and 0 otherwise, so that the mean
+    update is that of ``"likelihood"`` exactly. Its variance is larger, :meth:`Teacher.price_of_reward`, by a factor
+    that knows nothing of d: a single number is random, not one for each weight.
+
+    Args:
+        teacher: the law that fires.
+        steps: 1 or more.
+        rule: ``"likelihood"`` or ``"reward"``.
+        step_size, delay, power: γ_t = step_size/d · (1 + t/delay)^(−power); by default constant.
+        memory: steps over which R̄ forgets, 1 or more; it begins at 1, the mean of R.
+        average_after: step after which weights are averaged; until then the average is the weights themselves.
+        record: steps after which weights are kept, ascending; None for the last alone.
+        start: weights to begin from; None for zeros.
+        rng: see :mod:`sparsefire.randomness`.
+
+    Raises:
+        UserError: for anything out of range.
+
+    >>> from sparsefire.spiking import Teacher
+    >>> teacher = Teacher([0.6, -0.5, 0.0])
+    >>> learned = learn_online(teacher, 50_000, step_size=0.05, record=[1000, 50_000], rng=0)
+    >>> lesson = teacher.record(20_000, rng=1)
+    >>> [round(teacher.risk(w, lesson), 3) for w in learned.averages]
+    [0.031, 0.0]
+    """
+    steps, d = whole("steps", steps), len(teacher.weights)
+    if rule not in RULES:
+        raise UserError("no such rule.", came=repr(rule), expected=", ".join(RULES))
+    for name, value in (("step_size", step_size), ("delay", delay)):
+        if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0:
+            raise UserError(f"{name} is out of range.", came=repr(value), expected="above 0")
+    if not isinstance(power, int | float) or not 0 <= power <= 1:
+        raise UserError("power is out of range.", came=repr(power), expected="0 to 1")
+    kept = np.array([steps]) if record is None else np.asarray(record)
+    if kept.ndim != 1 or kept.dtype.kind not in "iu" or not len(kept) or kept[0] < 1 or (np.diff(kept) <= 0).any():
+        raise UserError("record is a list of steps.", came=repr(record), expected="whole numbers from 1 on, ascending")
+    if kept[-1] > steps:
+        raise UserError("record goes beyond the last step.", came=f"{kept[-1]}", expected=f"at most {steps}")
+    student = np.zeros(d) if start is None else weights_of(start, d)
+    made = Learned(
+        kept.astype(np.int64), np.empty(len(kept), np.int64), np.empty((len(kept), d)), np.empty((len(kept), d))
+    )
+    schedule = (step_size / d, float(delay), float(power))
+    forget, since = 1 / whole("memory", memory), whole("average_after", average_after, 0)
+    learn(
+        teacher.weights, teacher.law, teacher.burn, RULES[rule], schedule, forget, since, student, made.steps,
+        stream(rng, "student"), made.weights, made.averages, made.spikes,
+    )  # fmt: skip
+    return made
