@@ -1,7 +1,5 @@
 """Balanced random networks beside Brian2: CPU seconds of one thread for a biological second.
 
-    python benchmarks/spiked/network.py [--quick] [--json FILE] [--peers DIR]
-
 Brunel 2000 (doi:10.1023/A:1008925309027): LIF neurons with delta synapses, τ 20 ms, threshold 20, reset 10, refractory
 2 ms, delay 1.5 ms, g = 5, external Poisson input of twice the rate that reaches threshold, dt 0.1 ms; 4,000 neurons
 with 400 inputs each, and 20,000 with 1,000. Both get the same wiring and the same potentials to begin with, in double
@@ -13,12 +11,9 @@ Mean rates and coefficients of variation must agree within 3 % before a ratio is
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -28,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from spiked.peers import interpreter
 
 import sparsefire as sf
 from sparsefire.randomness import stream
@@ -156,7 +152,7 @@ def record(job: Job, python: Path, rounds: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def records(quick: bool, peers: Path = Path("/tmp/peers")) -> list[dict[str, Any]]:
+def records(quick: bool, peers: Path | None) -> list[dict[str, Any]]:
     """Return one record for each job; none where there is no Brian2.
 
     Args:
@@ -166,33 +162,9 @@ def records(quick: bool, peers: Path = Path("/tmp/peers")) -> list[dict[str, Any
     Raises:
         AssertionError: mean rates or CVs that differ by more than 3 %.
     """
-    python = peers / "brian2" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    if not python.exists():
-        print(f"Brian2 is left out: there is no {python}", file=sys.stderr)
+    python = interpreter(peers, "brian2")
+    if python is None:
         return []
     if quick:
         return [record(replace(JOBS[0], duration=8.0), python, 1)]
     return [record(job, python, 3) for job in JOBS]
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="the small network in Brian2's Cython, one round")
-    parser.add_argument("--json", type=Path, help="write the records here")
-    parser.add_argument("--peers", type=Path, default=Path("/tmp/peers"), help="folder of the peers' environments")
-    given = parser.parse_args(arguments)
-    found = records(given.quick, given.peers)
-    for each in found:
-        print(
-            f"{each['job']:32s} {each['ours']:6.2f} s, {each['peer_name']:22s} {each['peer']:6.2f} s, ratio "
-            f"{each['ratio']:5.1f}, floor {each['floor']:g}: {'met' if each['met'] else 'MISSED'}; "
-            f"{each['firing_rate']:.1f} and {each['firing_rate_peer']:.1f} Hz, "
-            f"CV {each['cv']:.3f} and {each['cv_peer']:.3f}"
-        )
-    if given.json:
-        given.json.write_text(json.dumps(found, indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    main()

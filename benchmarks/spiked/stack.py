@@ -1,7 +1,5 @@
 """Two layers of leaky integrate-and-fire neurons beside snnTorch, SpikingJelly and Norse: CPU ms of one thread.
 
-    python benchmarks/spiked/stack.py [--quick] [--json FILE] [--peers DIR]
-
 The job: 700-128-20 neurons, 100 steps, batch 64, 3 % of the input entries spike, about 10 % of the output entries. All
 get the same weights, hard reset to zero and Euler steps, so that their spikes must be ours but for rounding, and their
 gradients where the surrogate derivative is the same. SpikingJelly and Norse live in environments DIR/spikingjelly and
@@ -11,10 +9,9 @@ interleaved.
 
 from __future__ import annotations
 
-import argparse
 import gc
+import importlib.util
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -27,12 +24,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from spiked.peers import interpreter
 
 from sparsefire.randomness import stream
 from sparsefire.spiking import LIF, Sequential
 
 PEERS = Path(__file__).resolve().parents[1] / "peers"
-ENVIRONMENTS = Path(tempfile.gettempdir()) / "peers"
 STEPS, BATCH, INPUTS, HIDDEN, OUTPUTS, TAU = 100, 64, 700, 128, 20, 20.0  # τ in steps
 DENSITY, STEEPNESS = 0.03, 10.0
 SPIKES_APART, GRADIENT_APART = 1e-4, 2e-2  # rounding moves a spike now and then, and a gradient with it
@@ -128,14 +125,14 @@ def agree(name: str, spikes: np.ndarray, slope: np.ndarray, other: dict[str, np.
     return apart
 
 
-def interpreters(peers: Path) -> dict[str, Path]:
+def interpreters(peers: Path | None) -> dict[str, Path]:
     """Return the interpreters of the peers that are there."""
-    bin_ = "Scripts/python.exe" if os.name == "nt" else "bin/python"
-    wanted = {"snntorch": Path(sys.executable), **{n: peers / n / bin_ for n in ("spikingjelly", "norse")}}
-    return {name: path for name, path in wanted.items() if path.exists()}
+    found = {"snntorch": Path(sys.executable)} if importlib.util.find_spec("snntorch") else {}
+    others = {name: interpreter(peers, name) for name in ("spikingjelly", "norse")}
+    return found | {name: python for name, python in others.items() if python is not None}
 
 
-def records(quick: bool, peers: Path = ENVIRONMENTS) -> list[dict[str, Any]]:
+def records(quick: bool, peers: Path | None) -> list[dict[str, Any]]:
     """Return one record for each of ours (``indexed`` and ``dense`` input), each peer, and forward or both.
 
     Args:
@@ -182,27 +179,3 @@ def records(quick: bool, peers: Path = ENVIRONMENTS) -> list[dict[str, Any]]:
                         "met": None if floor is None else ratio >= floor, "output_rate": rate, **apart[name],
                     })  # fmt: skip
     return found
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="three rounds")
-    parser.add_argument("--json", type=Path, help="write the records here")
-    parser.add_argument("--peers", type=Path, default=ENVIRONMENTS, help="folder of the peers' environments")
-    given = parser.parse_args(arguments)
-    found = records(given.quick, given.peers)
-    for record in found:
-        floor = (
-            "" if record["floor"] is None else f", floor {record['floor']:g}: {'met' if record['met'] else 'MISSED'}"
-        )
-        print(
-            f"{record['job']:54s} {record['ours']:7.1f} ms, {record['peer_name']:12s} {record['peer']:7.1f} ms, "
-            f"ratio {record['ratio']:5.1f}{floor}"
-        )
-    if given.json:
-        given.json.write_text(json.dumps(found, indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,5 @@
 """A competitive network that learns by STDP beside Brian2: CPU milliseconds of one thread for a sample of 350 ms.
 
-    python benchmarks/spiked/stdp.py [--quick] [--json FILE] [--peers DIR]
-
 784 inputs that fire 2,214 times in a sample on average, 400 units with conductances, adaptive thresholds and all-to-all
 inhibition, triplet STDP with nearest spikes on all 313,600 weights, dt 1 ms, as in Diehl and Cook 2015
 (doi:10.3389/fncom.2015.00099) without their inhibitory layer. Both get the same input spikes and weights and do the
@@ -14,12 +12,9 @@ torch, with CUDA. Rounds are interleaved; what counts are medians.
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -28,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from spiked.peers import interpreter
 
 from sparsefire.randomness import stream
 from sparsefire.spiking import DiehlCook
@@ -147,7 +143,7 @@ def agree(mine: Found, theirs: Found, start: np.ndarray) -> dict[str, float]:
     return {"weights_apart": float(weights), "weights_moved": moved}
 
 
-def records(quick: bool, peers: Path = Path("/tmp/peers")) -> list[dict[str, Any]]:
+def records(quick: bool, peers: Path | None) -> list[dict[str, Any]]:
     """Return the record of the job; none where there is no Brian2.
 
     Args:
@@ -157,9 +153,8 @@ def records(quick: bool, peers: Path = Path("/tmp/peers")) -> list[dict[str, Any
     Raises:
         AssertionError: spike counts or weight changes that differ.
     """
-    python = peers / "brian2" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    if not python.exists():
-        print(f"Brian2 is left out: there is no {python}", file=sys.stderr)
+    python = interpreter(peers, "brian2")
+    if python is None:
         return []
     samples, rounds, target = (2, 1, "numpy") if quick else (8, 7, "cpp_standalone")
     fired, images = arrivals(samples)
@@ -179,26 +174,3 @@ def records(quick: bool, peers: Path = Path("/tmp/peers")) -> list[dict[str, Any
         "with_draws_pause_and_norm": 1e3 * whole(images, rounds),
         "input_spikes": fired.sum() / samples, "spikes": int(runs["ours"][0][1].sum()) / samples, **apart,
     }]  # fmt: skip
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="two samples beside Brian2's NumPy, one round")
-    parser.add_argument("--json", type=Path, help="write the records here")
-    parser.add_argument("--peers", type=Path, default=Path("/tmp/peers"), help="folder of the peers' environments")
-    given = parser.parse_args(arguments)
-    found = records(given.quick, given.peers)
-    for each in found:
-        print(
-            f"{each['job']:36s} {each['ours']:6.3f} ms ({each['with_draws_pause_and_norm']:.3f} with draws, pause and "
-            f"norm), {each['peer_name']} {each['peer']:.2f} ms, ratio {each['ratio']:.1f}, floor {each['floor']:g}: "
-            f"{'met' if each['met'] else 'MISSED'}; {each['spikes']:.1f} spikes from {each['input_spikes']:.0f} of the "
-            f"input, the same in both; weights within {each['weights_apart']:.1g}"
-        )
-    if given.json:
-        given.json.write_text(json.dumps(found, indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    main()

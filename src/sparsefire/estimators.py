@@ -104,8 +104,8 @@ def fit(
         layout: how methods share out the density over layers, such as ``"erk"`` or ``"critical"``; None for their own.
         init: first weights of every network: ``"own"``, ``"he"``, ``"in-degree"``, ``"signs"``, ``"typical"`` or
             ``"typical-signs"``; see :mod:`sparsefire.propagation.init`.
-        model: ``"mlp"``, ``"spiking"``, ``"cnn"``, ``"package.module:factory"``, a callable ``factory(shape, outputs)`` or an
-            ``nn.Module`` whose copies are initialised afresh for every run, by the ``reset_parameters`` of its parts.
+        model: ``"mlp"``, ``"spiking"``, ``"cnn"``, ``"package.module:factory"``, a callable ``factory(shape, outputs)``
+            or an ``nn.Module`` whose copies are initialised afresh for every run, by the ``reset_parameters`` of its parts.
         hidden: widths of the hidden layers.
         rng: with an int, the result is the same on the same machine whatever ``workers``.
         workers: processes with one thread each; all cores by default.
@@ -186,7 +186,9 @@ def _factory(model: str | Factory | nn.Module) -> tuple[str, Factory | nn.Module
         return f"a copy of {type(model).__name__}", model
     if callable(model):
         return f"{getattr(model, '__module__', '?')}:{getattr(model, '__qualname__', type(model).__name__)}", model
-    raise UserError("model is no network.", came=type(model).__name__, expected="mlp, spiking, cnn, a factory or an nn.Module")
+    raise UserError(
+        "model is no network.", came=type(model).__name__, expected="mlp, spiking, cnn, a factory or an nn.Module"
+    )
 
 
 def _problem(

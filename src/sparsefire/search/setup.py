@@ -77,8 +77,9 @@ def set_up(problem: Problem, request: Request, factory: Factory | nn.Module | No
     base = architecture(request.model, len(development), shape, request.hidden, request.rule)
     if base["kind"] == "factory" and factory is None:
         raise UserError(
-            f"there is no model {request.model!r}.", came=request.model, expected="mlp, spiking, cnn or package.module:factory"
-        )
+            f"there is no model {request.model!r}.", came=request.model,
+            expected="mlp, spiking, cnn or package.module:factory",
+        )  # fmt: skip
     description = describe(base, shape, outputs)
     network = build(description, rng=0, factory=factory)
     _try_network(network, shape, outputs, own=base["kind"] == "factory")
