@@ -7,9 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import figures
+import numpy as np
 from surrogated.cases import EPOCHS, HIDDEN, STEPS, Record
 
-TARGETS = {"mnist": ("MNIST, rate coded", 0.97), "nmnist": ("N-MNIST, 1,000 recordings", 0.88)}
+from sparsefire.randomness import stream
+
+TARGETS = {
+    "mnist": ("MNIST, rate coded", 0.97),
+    "nmnist": ("N-MNIST, 1,000 recordings", 0.88),
+    "linear": ("N-MNIST, logistic regression", None),
+}
 HEAD = """# Sparse spiking networks by surrogate gradients
 
 A spike has no derivative, so a smooth slope stands in for it (Zenke and Ganguli 2018, doi:10.1162/neco_a_01086). All
@@ -24,11 +31,12 @@ MNIST: each pixel fires in each of {mnist} steps with its brightness as probabil
 60,000 training and 10,000 test images, {mnist_epochs} epochs; one hidden layer of {hidden} leaky integrate-and-fire
 units. N-MNIST: the first 1,000 training and the first 100 test recordings of the event camera, in {nmnist} steps of 20
 ms, {nmnist_epochs} epochs; two spiking convolutions with stride 2 (16 and 32 channels, 5 × 5) and 128 spiking units; in
-training each recording is moved by up to 3 pixels and one spike in ten is lost. Logistic regression on counts per pixel
-reaches 0.88 on the same recordings. τ = 8 ms, hard reset, steps of 1 ms for the neurons; outputs are sums of spikes.
+training each recording is moved by up to 3 pixels and one spike in ten is lost. Logistic regression has the square roots
+of the counts per pixel and polarity. τ = 8 ms, hard reset, steps of 1 ms for the neurons; outputs are sums of spikes.
 Intervals are t intervals over replicates, which differ in initial weights, masks and order; the test rows are the same.
 With 100 test recordings an accuracy of 0.9 has a standard error of 0.03 of its own, which the interval over replicates
-does not hold.
+does not hold; that of the difference to logistic regression does, as it draws recordings and replicates anew. Epochs,
+rate and shifts were chosen by hand on one run outside the replicates, for N-MNIST with its test recordings in view.
 """
 
 
@@ -38,6 +46,24 @@ def cells(records: Sequence[Record]) -> dict[tuple[str, float], list[Record]]:
     for record in sorted(records, key=lambda r: (r["data"], -r["density"], r["replicate"])):
         found.setdefault((record["data"], record["density"]), []).append(record)
     return found
+
+
+def beyond_linear(found: Sequence[Record]) -> list[str]:
+    """Return a line for each density: accuracy beyond that of logistic regression, in points, with an interval."""
+    by, lines = cells(found), []
+    if ("linear", 1.0) not in by:
+        return []
+    base = np.array(by["linear", 1.0][0]["right"])
+    for (data, density), mine in by.items():
+        if data == "nmnist":
+            gains = np.array([r["right"] for r in mine]) - base
+            rng, runs, rows = stream(0, "surrogate bootstrap"), len(mine), len(base)
+            again = [
+                gains[np.ix_(rng.integers(0, runs, runs), rng.integers(0, rows, rows))].mean() for _ in range(4000)
+            ]
+            low, high = np.quantile(again, [0.025, 0.975])
+            lines.append(f"- density {density:g}: {100 * gains.mean():+.1f} [{100 * low:.1f}, {100 * high:.1f}] points")
+    return ["Beyond logistic regression on the same 100 recordings of N-MNIST:", "", *lines, ""]
 
 
 def records(found: Sequence[Record]) -> list[Record]:
@@ -69,7 +95,7 @@ def markdown(found: Sequence[Record]) -> str:
         mnist=STEPS["mnist"], nmnist=STEPS["nmnist"], hidden=HIDDEN, mnist_epochs=EPOCHS["mnist"],
         nmnist_epochs=EPOCHS["nmnist"],
     )  # fmt: skip
-    return "\n".join([HEAD, *rows, "", how])
+    return "\n".join([HEAD, *rows, "", *beyond_linear(found), how])
 
 
 def draw(found: Sequence[Record], docs: Path) -> None:
@@ -78,13 +104,14 @@ def draw(found: Sequence[Record], docs: Path) -> None:
     from make_figures import Line, chart, save  # type: ignore[import-not-found]
 
     lines = []
-    for colour, (data, (name, _)) in zip(("blue", "warm"), TARGETS.items(), strict=True):
+    for colour, (data, (name, _)) in zip(("blue", "warm", "grey"), TARGETS.items(), strict=True):
         points = []
         for (one, density), mine in cells(found).items():
             if one == data:
                 middle, low, high = figures.mean([r["accuracy"] for r in mine])
                 points.append((density, middle, max(low, 0.8), min(high, 1.0)))
-        lines.append(Line(name.split(",")[0], sorted(points), colour))
+        if data != "linear":
+            lines.append(Line(name.split(",")[0], sorted(points), colour))
     save(
         "surrogate",
         chart(

@@ -47,6 +47,7 @@ def test_counts_and_a_shorter_duration(tmp_path):
     [
         {"x": None}, {"x": [0, 1]}, {"offset": [0, 2]}, {"offset": [0, 3, 2]}, {"offset": [1, 2, 4]},
         {"t": [10, 5, 5, 6]}, {"p": [0, 2, 1, 0]}, {"t": [-1, 5, 5, 6]},
+        {"t": [0.1, 0.2, 0.1, 0.2]}, {"label": ["a", "b"]}, {"offset": 4},
     ],
 )  # fmt: skip
 def test_a_wrong_file_is_refused(tmp_path, changes):
@@ -59,6 +60,25 @@ def test_a_pickle_is_not_loaded(tmp_path):
     np.savez(path, **{name: np.array(value, dtype=object) for name, value in GOOD.items()})
     with pytest.raises(UserError, match="never loaded"):
         read_events(path)
+
+
+def test_recordings_are_chosen_by_number_slice_or_truth(tmp_path):
+    found = read_events(written(tmp_path), "train")
+    for rows in ([1], slice(1, None), [False, True], -1, np.array([1])):
+        assert np.array_equal(found.binned(2, rows), found.binned(2)[:, 1:])
+    for rows in ([2], [1.7], "a", [True]):
+        with pytest.raises(UserError):
+            found.binned(2, rows)
+
+
+def test_parts_number_their_pixels_alike(tmp_path):
+    parts = {f"{name}_train": value for name, value in GOOD.items()}
+    parts |= {f"{name}_test": value for name, value in (GOOD | {"x": [0, 0, 0, 0], "y": [0, 0, 0, 0]}).items()}
+    np.savez(tmp_path / "two.npz", **{name: np.array(value) for name, value in parts.items()})
+    assert read_events(tmp_path / "two.npz", "test").shape == read_events(tmp_path / "two.npz", "train").shape
+    assert read_events(tmp_path / "two.npz", "train", shape=(5, 6)).shape == (2, 5, 6)
+    with pytest.raises(UserError, match="outside"):
+        read_events(tmp_path / "two.npz", "train", shape=(1, 1))
 
 
 @pytest.mark.parametrize("steps", [0, -1, 2.5, True])

@@ -41,6 +41,19 @@ def test_each_value_fires_once_and_larger_ones_not_later(values, steps):
                 assert when[i] <= when[j]
 
 
+def test_rows_get_the_same_spikes_in_batches_of_any_size():
+    values = torch.rand(7, 5, generator=torch.Generator().manual_seed(0))
+    whole = encode_by_rate(values, 11, rng=2)
+    parts = [encode_by_rate(values[a:b], 11, first=a, rng=2) for a, b in ((0, 1), (1, 4), (4, 7))]
+    assert torch.equal(whole, torch.cat(parts, dim=1))
+    assert not torch.equal(whole[:, :1], encode_by_rate(values[:1], 11, first=1, rng=2))
+
+
+def test_numpy_becomes_what_layers_take():
+    assert encode_by_rate(np.full((2, 3), 0.5), np.int64(4), rng=0).dtype == torch.get_default_dtype()
+    assert encode_by_rate(torch.full((2, 3), 0.5, dtype=torch.float64), 4, rng=0).dtype == torch.float64
+
+
 def test_latency_respects_its_threshold():
     assert encode_by_latency([0.4, 0.5, 0.6], 5, threshold=0.5).sum(0).tolist() == [0, 0, 1]
 
@@ -62,6 +75,7 @@ def test_a_slow_signal_is_followed_to_within_a_threshold(steps):
         lambda: encode_by_rate("text", 3),
         lambda: encode_by_rate([0.5], 0),
         lambda: encode_by_rate([0.5], 2.0),
+        lambda: encode_by_rate([0.5], 2, first=-1),
         lambda: encode_by_latency([-0.1], 3),
         lambda: encode_by_latency([0.1], 3, threshold=1.0),
         lambda: encode_changes([0.0, 1.0], 0.5),

@@ -57,19 +57,20 @@ class Recordings:
 
         Args:
             steps: time steps of equal length.
-            rows: which recordings; all by default. Dense spikes of many recordings take much memory.
+            rows: which recordings: numbers, a slice or truth values; all by default. Dense spikes of many recordings
+                take much memory.
             duration: seconds that the steps cover; events after it are left out. By default the longest recording.
             counts: how many events there were, in place of 1.
 
         Raises:
-            UserError: steps below 1, a duration of 0.
+            UserError: steps below 1, a duration of 0, recordings that are not there.
         """
         if not isinstance(steps, int | np.integer) or isinstance(steps, bool) or steps < 1:
             raise UserError("steps is a number of time steps.", came=repr(steps), expected="1 or more")
         length = self.duration if duration is None else duration
         if not 0 < length < np.inf:
             raise UserError("a duration is a number of seconds.", came=repr(length), expected="above 0")
-        chosen = np.arange(len(self)) if rows is None else np.asarray(rows, np.int64)
+        chosen = self._rows(rows)
         found = np.zeros((int(steps), len(chosen), int(np.prod(self.shape))), np.float32)
         for place, row in enumerate(chosen):
             mine = slice(self.offsets[row], self.offsets[row + 1])
@@ -82,14 +83,29 @@ class Recordings:
                 found[step, place, pixel] = 1.0
         return found
 
+    def _rows(self, rows: Any) -> np.ndarray:
+        every = np.arange(len(self))
+        if rows is None:
+            return every
+        try:
+            return np.atleast_1d(every[rows if isinstance(rows, slice) else np.asarray(rows)])
+        except (IndexError, TypeError, ValueError):
+            raise UserError(
+                "there are no such recordings.",
+                came=f"rows={rows!r}"[:80],
+                expected=f"numbers from 0 to {len(self) - 1}",
+            ) from None
 
-def read_events(path: str | Path, part: str = "") -> Recordings:
+
+def read_events(path: str | Path, part: str = "", shape: tuple[int, int] | None = None) -> Recordings:
     """Read recordings of an event camera from an NPZ file; nothing is unpickled.
 
     Args:
         path: an NPZ file with ``x``, ``y`` (pixels), ``p`` (polarity, 0 or 1), ``t`` (microseconds), ``offset`` (where
             each recording begins in these, and where the last one ends) and ``label``.
         part: what follows the names, such as ``"train"`` for ``x_train``.
+        shape: height and width of the sensor; by default the smallest that holds all pixels of every part of the file,
+            so that parts number their pixels alike.
 
     Raises:
         UserError: arrays that are missing or do not fit each other, times that are not in order.
@@ -103,7 +119,8 @@ def read_events(path: str | Path, part: str = "") -> Recordings:
                 f"{Path(path).name} holds no such recordings.", came=f"without {', '.join(missing)}",
                 expected=", ".join(name + ending for name in _NAMES),
             )  # fmt: skip
-        x, y, p, t, offset, label = (archive.load(key).astype(np.int64) for key in keys.values() if key is not None)
+        x, y, p, t, offset, label = (_whole(archive, key) for key in keys.values() if key is not None)
+        least = tuple(_extent(archive, name) for name in "yx")
     if not len(x) == len(y) == len(p) == len(t):
         raise UserError(
             "every event needs x, y, p and t.", came=f"{len(x):,}, {len(y):,}, {len(p):,}, {len(t):,}",
@@ -122,5 +139,27 @@ def read_events(path: str | Path, part: str = "") -> Recordings:
     if len(np.setdiff1d(back, offset)):
         row = int(np.searchsorted(offset, np.setdiff1d(back, offset)[0], side="right")) - 1
         raise UserError("event times are not in order.", came=f"recording {row}", expected="ascending times")
-    height, width = int(y.max(initial=0)) + 1, int(x.max(initial=0)) + 1
+    height, width = least if shape is None else shape
+    if y.max(initial=0) >= height or x.max(initial=0) >= width:
+        raise UserError(
+            "a pixel lies outside the sensor.",
+            came=f"x = {x.max()}, y = {y.max()}",
+            expected=f"{height} × {width} pixels",
+        )
     return Recordings(t * MICROSECOND, (p * height + y) * width + x, offset, label, (2, height, width))
+
+
+def _whole(archive: Archive, key: str) -> np.ndarray:
+    found = archive.load(key)
+    if found.ndim != 1 or found.dtype.kind not in "iub":
+        raise UserError(
+            f"the array {key} holds no whole numbers.", came=f"{found.dtype}, {found.ndim} axes",
+            expected="integers, one axis; times are microseconds",
+        )  # fmt: skip
+    return found.astype(np.int64)
+
+
+def _extent(archive: Archive, name: str) -> int:
+    """Return one more than the largest x or y of any part."""
+    keys = [key for key in archive.members if key == name or key.startswith(f"{name}_")]
+    return max((int(_whole(archive, key).max(initial=0)) for key in keys), default=0) + 1

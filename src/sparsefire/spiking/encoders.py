@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from sparsefire.errors import UserError
-from sparsefire.randomness import integer
+from sparsefire.randomness import stream
 
 
-def encode_by_rate(values: Any, steps: int, *, rng: Any = None) -> Tensor:
+def encode_by_rate(values: Any, steps: int, *, first: int = 0, rng: Any = None) -> Tensor:
     """Return spikes [steps, *values.shape]: each step fires with the value as its probability, independently.
 
-    The count over steps is binomial with mean steps × value; for small values it is a Poisson train on a grid.
+    The count over steps is binomial with mean steps × value; for small values it is a Poisson train on a grid. Row i
+    of the values has random numbers of its own, counted by ``first + i``: rows get the same spikes in batches of any
+    size, if each batch says where it begins. Give each visit of the same rows an ``rng`` of its own.
 
     Args:
-        values: probabilities per step, in [0, 1].
+        values: probabilities per step, in [0, 1], [row, …].
         steps: time steps, 1 or more.
+        first: number of the first row.
         rng: see :func:`sparsefire.randomness.entropy`.
 
     Raises:
@@ -27,10 +31,16 @@ def encode_by_rate(values: Any, steps: int, *, rng: Any = None) -> Tensor:
     >>> encode_by_rate([0.0, 1.0], steps=3, rng=0).tolist()
     [[0.0, 1.0], [0.0, 1.0], [0.0, 1.0]]
     """
-    chance = _values(values)
-    generator = torch.Generator(chance.device).manual_seed(integer(rng, "encode by rate"))
-    drawn = torch.rand((_steps(steps), *chance.shape), generator=generator, dtype=chance.dtype, device=chance.device)
-    return (drawn < chance).to(chance.dtype)
+    chance, steps = _values(values), _steps(steps)
+    if not isinstance(first, int) or isinstance(first, bool) or first < 0:
+        raise UserError("rows are counted from 0.", came=f"first={first!r}", expected="0 or more")
+    rows = chance.shape[0] if chance.ndim else 1
+    each = steps * (chance.numel() // max(rows, 1))
+    blocks = -(-each // 4)  # Philox counts in blocks of four numbers
+    bits = stream(rng, "encode by rate").bit_generator.advance(first * blocks)  # type: ignore[attr-defined]
+    drawn = np.random.Generator(bits).random((rows, 4 * blocks))[:, :each]
+    at = torch.from_numpy(drawn).to(chance.device).reshape(rows, steps, *chance.shape[1:]).transpose(0, 1)
+    return (at.reshape(steps, *chance.shape) < chance).to(chance.dtype)
 
 
 def encode_by_latency(values: Any, steps: int, *, threshold: float = 0.0) -> Tensor:
@@ -93,7 +103,8 @@ def _floats(values: Any) -> Tensor:
         found = torch.as_tensor(values)
     except (TypeError, ValueError, RuntimeError):
         found = torch.full((1,), torch.nan)
-    found = found if found.is_floating_point() else found.to(torch.get_default_dtype())
+    if not isinstance(values, Tensor) or not found.is_floating_point():
+        found = found.to(torch.get_default_dtype())  # what layers compute in, whatever NumPy had
     if not bool(torch.isfinite(found).all()):
         raise UserError("values are finite numbers.", came=repr(values)[:60], expected="an array or a tensor")
     return found
@@ -110,6 +121,6 @@ def _values(values: Any) -> Tensor:
 
 
 def _steps(steps: Any) -> int:
-    if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
+    if not isinstance(steps, int | np.integer) or isinstance(steps, bool) or steps < 1:
         raise UserError("steps is a number of time steps.", came=repr(steps), expected="1 or more")
-    return steps
+    return int(steps)

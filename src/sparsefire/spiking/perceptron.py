@@ -41,7 +41,7 @@ class SpikingPerceptron(nn.Module):
     torch.Size([5, 3])
     """
 
-    def __init__(self, widths: Sequence[int], steps: int = 16, tau: float = 8e-3, dt: float = 1e-3) -> None:
+    def __init__(self, widths: Sequence[int], steps: int = 8, tau: float = 8e-3, dt: float = 1e-3) -> None:
         super().__init__()
         if len(widths) < 3:
             raise UserError(

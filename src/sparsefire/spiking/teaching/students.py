@@ -14,6 +14,8 @@ from sparsefire.spiking.teaching._kernels import LIKELIHOOD, REWARD, learn
 from sparsefire.spiking.teaching.teacher import Lesson, Teacher, weights_of, whole
 
 RULES = {"likelihood": LIKELIHOOD, "reward": REWARD}
+STEP_SIZES = {"likelihood": 0.1, "reward": 0.01}
+FAR = 1e3  # weights beyond this multiply hazards by more than a float holds
 NEWTON_STEPS, SMALL, SINGULAR = 100, 1e-9, 1e12
 
 
@@ -85,7 +87,7 @@ def learn_online(
     steps: int,
     rule: str = "likelihood",
     *,
-    step_size: float = 0.5,
+    step_size: float | None = None,
     delay: float = math.inf,
     power: float = 0.5,
     memory: int = 1000,
@@ -111,7 +113,8 @@ def learn_online(
         teacher: the law that fires.
         steps: 1 or more.
         rule: ``"likelihood"`` or ``"reward"``.
-        step_size, delay, power: γ_t = step_size/d · (1 + t/delay)^(−power); by default constant.
+        step_size, delay, power: γ_t = step_size/d · (1 + t/delay)^(−power); by default constant, 0.1/d for
+            ``"likelihood"`` and 0.01/d for ``"reward"``. Large steps run away: the hazard is exponential.
         memory: steps over which R̄ forgets, 1 or more; it begins at 1, the mean of R.
         average_after: step after which weights are averaged; until then the average is the weights themselves.
         record: steps after which weights are kept, ascending; None for the last alone.
@@ -119,7 +122,7 @@ def learn_online(
         rng: see :mod:`sparsefire.randomness`.
 
     Raises:
-        UserError: for anything out of range.
+        UserError: for anything out of range; weights that ran away.
 
     >>> from sparsefire.spiking import Teacher
     >>> teacher = Teacher([0.6, -0.5, 0.0])
@@ -131,6 +134,7 @@ def learn_online(
     steps, d = whole("steps", steps), len(teacher.weights)
     if rule not in RULES:
         raise UserError("no such rule.", came=repr(rule), expected=", ".join(RULES))
+    step_size = STEP_SIZES[rule] if step_size is None else step_size
     for name, value in (("step_size", step_size), ("delay", delay)):
         if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0:
             raise UserError(f"{name} is out of range.", came=repr(value), expected="above 0")
@@ -151,4 +155,9 @@ def learn_online(
         teacher.weights, teacher.law, teacher.burn, RULES[rule], schedule, forget, since, student, made.steps,
         stream(rng, "student"), made.weights, made.averages, made.spikes,
     )  # fmt: skip
+    if not np.abs(made.weights).max() < FAR:
+        raise UserError(
+            "the weights ran away.", came=f"step_size={step_size:g} for the rule {rule!r}", expected="smaller steps",
+            attempt=f"step_size={step_size / 5:g}",
+        )  # fmt: skip
     return made
