@@ -27,7 +27,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "density 0.25": {"inhibition": "direct", "density": 0.25},
     "bounded rule": {
         "inhibition": "direct",
-        "rule": CompetitiveRule(0.0, 5e-3, target=0.1, exponent=1.0, triplet=False),
+        "rule": CompetitiveRule(0.0, 5e-3, target=0.1, mu=1.0, triplet=False),
     },
 }
 REPLICATES = 5

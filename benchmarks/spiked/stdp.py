@@ -104,8 +104,8 @@ def brian2(python: Path, fired: np.ndarray, target: str) -> Iterator[tuple[Any, 
         np.savez(
             folder / "network.npz", steps=steps, inputs=inputs, duration=len(fired), dt=DT, weights=net.state.weights,
             theta=net.state.theta, h=cell.h, keep_e=cell.keep_e, keep_i=cell.keep_i, wait=cell.wait,
-            level=cell.threshold, jump=net.competition.jump, strength=net.competition.inhibition, pre=rule.pre,
-            post=rule.post, taus=[20.0, 20.0, 40.0],
+            level=cell.threshold, jump=net.competition.jump, strength=net.competition.inhibition, pre=rule.a_minus,
+            post=rule.a_plus, taus=[20.0, 20.0, 40.0],
         )  # fmt: skip
         command = [str(python), str(PEER), str(folder / "network.npz"), target, str(folder)]
         with (

@@ -163,7 +163,7 @@ def judged(net: Sequential, case: Case) -> tuple[np.ndarray, float]:
 
 
 def linear(case: Case) -> list[Record]:
-    """Return the record of logistic regression on square roots of counts per pixel and polarity, on the same rows; C by folds."""
+    """Return the record of logistic regression on square roots of counts per pixel and polarity, C by folds."""
     began, parts = time.process_time(), []
     for part in ("train", "test"):
         found = read_events(SHARED / "nmnist_small" / "nmnist_small.npz", part)

@@ -15,7 +15,7 @@ from sparsefire.spiking.teaching.teacher import Lesson, Teacher, weights_of, who
 
 RULES = {"likelihood": LIKELIHOOD, "reward": REWARD}
 STEP_SIZES = {"likelihood": 0.1, "reward": 0.01}
-FAR = 1e3  # weights beyond this multiply hazards by more than a float holds
+FAR = 50.0  # a norm of weights at which a single input multiplies or divides hazards by astronomical numbers
 NEWTON_STEPS, SMALL, SINGULAR = 100, 1e-9, 1e12
 
 
@@ -155,7 +155,7 @@ def learn_online(
         teacher.weights, teacher.law, teacher.burn, RULES[rule], schedule, forget, since, student, made.steps,
         stream(rng, "student"), made.weights, made.averages, made.spikes,
     )  # fmt: skip
-    if not np.abs(made.weights).max() < FAR:
+    if not np.linalg.norm(made.weights, axis=1).max() < FAR + np.linalg.norm(teacher.weights):
         raise UserError(
             "the weights ran away.", came=f"step_size={step_size:g} for the rule {rule!r}", expected="smaller steps",
             attempt=f"step_size={step_size / 5:g}",
