@@ -32,8 +32,8 @@ MNIST: each pixel fires in each of {mnist} steps with its brightness as probabil
 units. N-MNIST: the first 1,000 training and the first 100 test recordings of the event camera, in {nmnist} steps of 20
 ms, {nmnist_epochs} epochs; two spiking convolutions with stride 2 (16 and 32 channels, 5 × 5) and 128 spiking units; in
 training each recording is moved by up to 3 pixels and one spike in ten is lost. Logistic regression has the square
-roots of the counts per pixel and polarity, its penalty chosen by five folds. τ = 8 ms, hard reset, steps of 1 ms for the
-neurons; outputs are sums of spikes.
+roots of the counts per pixel and polarity, its penalty chosen by five folds. τ = 8 ms, hard reset, steps of 1 ms for
+the neurons; outputs are sums of spikes.
 Intervals are t intervals over replicates, which differ in initial weights, masks and order; the test rows are the same.
 With 100 test recordings an accuracy of 0.9 has a standard error of 0.03 of its own, which the interval over replicates
 does not hold; that of the difference to logistic regression does, as it draws recordings and replicates anew. Epochs,
