@@ -1,6 +1,6 @@
 """Digits learned without labels by a competitive spiking network: accuracy after one pass over 20,000 of them.
 
-    python benchmarks/diehl_cook.py             # everything, about 20 minutes on one core; resumes when stopped
+    python benchmarks/diehl_cook.py             # everything, about 10 minutes on one core; resumes when stopped
     python benchmarks/diehl_cook.py --quick     # small networks and few samples, at most a minute, nothing kept
     python benchmarks/diehl_cook.py --table     # write docs/diehl_cook.md and its pictures
 

@@ -21,13 +21,13 @@ ROOT = Path(__file__).resolve().parents[2]
 STORE = ROOT / "benchmarks" / "results" / "diehl_cook" / "cases.jsonl"
 FIELDS = STORE.with_name("fields.npz")
 ARMS: dict[str, dict[str, Any]] = {
-    "direct": {"inhibition": "direct"},
     "published": {},
+    "direct": {"inhibition": "direct"},
     "100 units": {"inhibition": "direct", "units": 100},
     "density 0.25": {"inhibition": "direct", "density": 0.25},
     "bounded rule": {
         "inhibition": "direct",
-        "rule": CompetitiveRule(0.0, 5e-3, target=0.1, mu=1.0, triplet=False),
+        "rule": CompetitiveRule(a_plus=5e-3, a_minus=0.0, target=0.1, mu=1.0, triplet=False),
     },
 }
 REPLICATES = 5
@@ -67,7 +67,7 @@ def run(case: Case) -> list[Record]:
     chosen = stream(case.replicate, "diehl-cook", "samples").permutation(len(stored["x_train"]))[: case.samples]
     x, y = stored["x_train"][chosen], stored["y_train"][chosen]
     test, digits = stored["x_test"][: case.tested], stored["y_test"][: case.tested]
-    net = DiehlCook(**ARMS[case.arm], rng=case.replicate)
+    net = DiehlCook(**ARMS[case.arm], random_state=case.replicate)
     DiehlCook(**{**net.get_params(), "units": 8}).fit(x[:2], y[:2])  # compiles
     at = [case.samples // 20, case.samples // 4, case.samples]
     accuracy: dict[str, list[float]] = {vote: [] for vote in VOTES}

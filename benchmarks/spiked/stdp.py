@@ -1,4 +1,4 @@
-"""A competitive network that learns by STDP beside Brian2: CPU milliseconds of one thread for a sample of 350 ms.
+"""A competitive network that learns by STDP beside Brian2 and BindsNET: CPU ms of one thread for a sample of 350 ms.
 
 784 inputs that fire 2,214 times in a sample on average, 400 units with conductances, adaptive thresholds and all-to-all
 inhibition, triplet STDP with nearest spikes on all 313,600 weights, dt 1 ms, as in Diehl and Cook 2015
@@ -6,8 +6,12 @@ inhibition, triplet STDP with nearest spikes on all 313,600 weights, dt 1 ms, as
 same arithmetic, in double precision but for our weights, which are single. Spike counts of all units must be equal and
 all weights within 1e-5 before a ratio is returned. Brian2 says the rule as its documentation does, with event-driven
 traces of synapses, in C++ standalone; its seconds are those of the steps alone, after compilation and the making of
-synapses. Brian2 lives in DIR/brian2 (see benchmarks/peers/brian2.txt). BindsNET is left out: it pins another version of
-torch, with CUDA. Rounds are interleaved; what counts are medians.
+synapses. Brian2 lives in DIR/brian2 (see benchmarks/peers/brian2.txt). Rounds are interleaved; what counts are medians.
+
+BindsNET (in DIR/bindsnet, see benchmarks/peers/bindsnet.txt) has the network with the inhibitory layer, with pairs of
+spikes instead of triplets and neurons without conductances, of which one alone may fire in a step. So ours learns from
+the same input spikes and weights by pairs as well, with its layer and normalisation, but units fire at other times.
+What is asserted is that BindsNET's weights are, within 1e-5, those of that rule at the spikes of its own units.
 """
 
 from __future__ import annotations
@@ -26,10 +30,10 @@ import numpy as np
 from spiked.peers import interpreter
 
 from sparsefire.randomness import stream
-from sparsefire.spiking import DiehlCook
+from sparsefire.spiking import CompetitiveRule, DiehlCook
 from sparsefire.spiking.competitive import _build, _kernel
 
-PEER = Path(__file__).resolve().parents[1] / "peers" / "brian2_stdp.py"
+PEERS = Path(__file__).resolve().parents[1] / "peers"
 INPUTS, UNITS, SPIKES, STEPS, DT = 784, 400, 2214, 350, 1.0
 FLOOR, STRETCH = 3.0, 15.0
 Found = tuple[float, np.ndarray, np.ndarray]
@@ -54,27 +58,33 @@ def arrivals(samples: int, rng: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return fired.reshape(-1, INPUTS), images / images.max()
 
 
-def network(rng: int = 0) -> _build.Network:
-    """Return the network before it learns."""
-    given = DiehlCook(UNITS, INPUTS, inhibition="direct", dt=DT * 1e-3, theta_decay=1e12, rng=rng)
-    return _build.build(given, rng)
+def network(*, layer: bool = False) -> _build.Network:
+    """Return the network before it learns: by triplets, or with an inhibitory layer and by pairs."""
+    kind = "layer" if layer else "direct"
+    rule = CompetitiveRule(triplet=not layer)
+    return _build.build(DiehlCook(UNITS, INPUTS, rule=rule, inhibition=kind, dt=DT * 1e-3, theta_decay=1e12), 0)
 
 
-def ours(fired: np.ndarray) -> Any:
-    """Return what lets the network learn from these spikes once, from its beginning, sample by sample."""
+def ours(fired: np.ndarray, *, layer: bool = False) -> Any:
+    """Return what lets the network learn from these spikes once, from its beginning, sample by sample.
+
+    With the layer, weights are made to add up after each sample.
+    """
     parts = []
     for sample in np.split(fired, len(fired) // STEPS):
         parts.append((np.nonzero(sample)[1].astype(np.int32), np.concatenate([[0], np.cumsum(sample.sum(axis=1))])))
     room = np.empty((2, UNITS), np.int64)
 
     def measure() -> Found:
-        net, counts = network(), np.zeros(UNITS, np.int64)
+        net, counts = network(layer=layer), np.zeros(UNITS, np.int64)
         start = time.process_time()
         for events, starts in parts:
             _kernel.present(
                 events, starts, STEPS, True, net.state, net.cells, net.competition, net.learning, net.senders,
                 net.traces, counts, room,
             )  # fmt: skip
+            if layer:
+                _kernel.normalise(net.state.weights, net.senders, np.arange(UNITS), net.learning.total)
         return time.process_time() - start, counts, net.state.weights
 
     measure()  # compiles
@@ -83,7 +93,8 @@ def ours(fired: np.ndarray) -> Any:
 
 def whole(images: np.ndarray, rounds: int) -> float:
     """Return CPU seconds per sample of learning with everything: draws of input spikes, pauses, normalisation."""
-    net = DiehlCook(UNITS, INPUTS, inhibition="direct", dt=DT * 1e-3, rate=SPIKES * 1e3 / STEPS / images.sum(1).mean())
+    rate = SPIKES * 1e3 / STEPS / images.sum(1).mean()
+    net = DiehlCook(UNITS, INPUTS, inhibition="direct", dt=DT * 1e-3, rate=rate, random_state=0)
     net.fit(images)
     found = []
     for _ in range(rounds):
@@ -91,6 +102,26 @@ def whole(images: np.ndarray, rounds: int) -> float:
         net.partial_fit(images)
         found.append((time.process_time() - start) / (net.presentations_ - shown))
     return statistics.median(found)
+
+
+@contextmanager
+def conversation(command: list[str], folder: Path) -> Iterator[Any]:
+    """Start a peer; yield what returns its next answer, after a line that asks for it if ``again``."""
+    with (
+        open(folder / "log", "w") as log,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True) as process,
+    ):
+        answers: Any = process.stdout
+
+        def answer(again: bool = True) -> dict[str, Any]:
+            if again:
+                print("again", file=process.stdin, flush=True)
+            for line in answers:
+                if line.startswith("{"):
+                    return json.loads(line)
+            raise RuntimeError(f"the peer ended: {(folder / 'log').read_text()[-800:]}")
+
+        yield answer
 
 
 @contextmanager
@@ -107,26 +138,32 @@ def brian2(python: Path, fired: np.ndarray, target: str) -> Iterator[tuple[Any, 
             level=cell.threshold, jump=net.competition.jump, strength=net.competition.inhibition, pre=rule.a_minus,
             post=rule.a_plus, taus=[20.0, 20.0, 40.0],
         )  # fmt: skip
-        command = [str(python), str(PEER), str(folder / "network.npz"), target, str(folder)]
-        with (
-            open(folder / "log", "w") as log,
-            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True) as process,
-        ):
-            answers: Any = process.stdout
-
-            def answer() -> dict[str, Any]:
-                for line in answers:
-                    if line.startswith("{"):
-                        return json.loads(line)
-                raise RuntimeError(f"Brian2 ended: {(folder / 'log').read_text()[-800:]}")
+        command = [str(python), str(PEERS / "brian2_stdp.py"), str(folder / "network.npz"), target, str(folder)]
+        with conversation(command, folder) as answer:
 
             def measure() -> Found:
-                print("again", file=process.stdin, flush=True)
                 seconds = answer()["seconds"]
                 with np.load(folder / "found.npz") as found:
                     return seconds, np.bincount(found["units"], minlength=UNITS), found["weights"]
 
-            yield measure, answer()["version"]
+            yield measure, answer(again=False)["version"]
+
+
+def by_pairs(weights: np.ndarray, fired: np.ndarray, units: np.ndarray, rule: _kernel.Learning) -> np.ndarray:
+    """Return weights [inputs, units] after samples: nearest pairs within [0, 1], and sums after each sample.
+
+    Args:
+        fired, units: spikes [samples, steps, inputs] and [samples, steps, units]; those of a step are pairs.
+    """
+    w, x, y, keep = weights.astype(float), np.zeros(fired.shape[2]), np.zeros(units.shape[2]), np.exp(-DT / 20)
+    for inputs_of_all, units_of_all in zip(fired.astype(bool), units, strict=True):
+        for came, went in zip(inputs_of_all, units_of_all, strict=True):
+            x, y = np.where(came, 1.0, x * keep), np.where(went, 1.0, y * keep)
+            w[came] -= rule.a_minus * y
+            w[:, went] += rule.a_plus * x[:, None]
+            np.clip(w, 0.0, 1.0, out=w)
+        w *= rule.total / w.sum(axis=0)
+    return w
 
 
 def agree(mine: Found, theirs: Found, start: np.ndarray) -> dict[str, float]:
@@ -144,15 +181,56 @@ def agree(mine: Found, theirs: Found, start: np.ndarray) -> dict[str, float]:
 
 
 def records(quick: bool, peers: Path | None) -> list[dict[str, Any]]:
-    """Return the record of the job; none where there is no Brian2.
+    """Return the records of the job, for those peers that are there.
 
     Args:
         quick: two samples beside Brian2's NumPy, which needs no compiler, instead of eight beside C++ standalone.
-        peers: folder of the environment of Brian2.
+        peers: folder of the environments.
 
     Raises:
         AssertionError: spike counts or weight changes that differ.
     """
+    return beside_brian2(quick, peers) + beside_bindsnet(quick, peers)
+
+
+def beside_bindsnet(quick: bool, peers: Path | None) -> list[dict[str, Any]]:
+    """Return the record of pairs with an inhibitory layer."""
+    python = interpreter(peers, "bindsnet")
+    if python is None:
+        return []
+    samples, rounds = (2, 1) if quick else (8, 7)
+    fired = arrivals(samples)[0]
+    start, rule = network(layer=True).state.weights, network(layer=True).learning
+    mine, runs = ours(fired, layer=True), []
+    parts = fired.reshape(samples, STEPS, INPUTS)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        np.savez(
+            folder / "network.npz", fired=parts, weights=start, pre=rule.a_minus, post=rule.a_plus, total=rule.total
+        )
+        command = [str(python), str(PEERS / "bindsnet_stdp.py"), str(folder / "network.npz"), str(folder)]
+        with conversation(command, folder) as answer:
+            version = answer(again=False)["version"]
+            with np.load(folder / "found.npz") as found:
+                units, weights = found["units"], found["weights"]
+            for _ in range(rounds):
+                runs.append((mine(), answer()["seconds"]))
+    again = (0.0, units.sum(axis=(0, 1)), by_pairs(start, parts, units, rule))
+    apart = agree(again, (0.0, again[1], weights), start)
+    ms = [
+        1e3 * statistics.median(some) / samples
+        for some in ([own[0] for own, _ in runs], [theirs for _, theirs in runs])
+    ]
+    return [{
+        "area": "spiking", "job": "STDP by pairs, inhibitory layer, 784 × 400, a sample of 350 ms",
+        "unit": "CPU ms per sample", "ours": ms[0], "peer": ms[1], "peer_name": "BindsNET", "peer_version": version,
+        "ratio": ms[1] / ms[0], "input_spikes": fired.sum() / samples, "spikes": int(runs[0][0][1].sum()) / samples,
+        "peer_spikes": int(units.sum()) / samples, **apart,
+    }]  # fmt: skip
+
+
+def beside_brian2(quick: bool, peers: Path | None) -> list[dict[str, Any]]:
+    """Return the record of triplets with direct inhibition."""
     python = interpreter(peers, "brian2")
     if python is None:
         return []

@@ -105,7 +105,8 @@ def fit(
         init: first weights of every network: ``"own"``, ``"he"``, ``"in-degree"``, ``"signs"``, ``"typical"`` or
             ``"typical-signs"``; see :mod:`sparsefire.propagation.init`.
         model: ``"mlp"``, ``"spiking"``, ``"cnn"``, ``"package.module:factory"``, a callable ``factory(shape, outputs)``
-            or an ``nn.Module`` whose copies are initialised afresh for every run, by the ``reset_parameters`` of its parts.
+            or an ``nn.Module`` whose copies are initialised afresh for every run, by the ``reset_parameters`` of its
+            parts.
         hidden: widths of the hidden layers.
         rng: with an int, the result is the same on the same machine whatever ``workers``.
         workers: processes with one thread each; all cores by default.

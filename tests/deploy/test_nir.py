@@ -487,3 +487,94 @@ def test_reading_draws_no_random_numbers(tmp_path):
     state = torch.get_rng_state()
     from_nir(tmp_path / "net.nir")
     assert torch.equal(state, torch.get_rng_state())
+
+
+def test_a_module_that_comes_again_is_written_again(tmp_path):
+    cells, layer = LIF(10, tau=2e-3, dt=1e-3), nn.Linear(10, 10)
+    net = filled(Sequential(nn.Linear(5, 10), cells, layer, cells, layer, LIF(10, tau=2e-3, dt=1e-3)), 4.0)
+    to_nir(net, tmp_path / "net.nir")
+    again, x = from_nir(tmp_path / "net.nir"), spikes_in(50, 3, 5)
+    assert [type(module) for module in again] == [nn.Linear, LIF, nn.Linear, LIF, nn.Linear, LIF]
+    assert out(net, x).sum() > 20
+    assert torch.equal(out(net, x), out(again, x))
+
+
+def test_names_that_look_the_same_lose_no_layer(tmp_path):
+    net, inner = Sequential(), Sequential()
+    inner.add_module("b", nn.Linear(5, 4))
+    net.add_module("a", inner)
+    net.add_module("a_b", nn.Linear(4, 3))
+    net.add_module("a/b", nn.Linear(3, 2))
+    net.add_module("out", LIF(2, tau=2e-3, dt=1e-3))
+    filled(net, 3.0)
+    to_nir(net, tmp_path / "net.nir")
+    again, x = from_nir(tmp_path / "net.nir"), spikes_in(50, 3, 5)
+    assert len(again) == 4
+    assert out(net, x).sum() > 10
+    assert torch.equal(out(net, x), out(again, x))
+
+
+class Doubled(nn.Linear):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+class Padded(nn.Conv2d):
+    def _conv_forward(self, x, weight, bias):
+        return super()._conv_forward(x + 1, weight, bias)
+
+
+class Skipping(Sequential):
+    def forward(self, x, state=None):
+        after, state = super().forward(x, state)
+        return x + after, state
+
+
+class Louder(nn.Dropout):
+    def forward(self, x):
+        return 2 * x
+
+
+class Named(nn.Linear):
+    """A subclass that computes what its parent does."""
+
+
+def test_subclasses_with_a_forward_of_their_own_are_not_taken_for_their_parents(tmp_path):
+    path = tmp_path / "net.nir"
+    for net, shape in (
+        (Sequential(Doubled(3, 3)), None), (Sequential(Padded(1, 1, 3)), (1, 5, 5)),
+        (Sequential(nn.Linear(3, 3), Louder()), None), (Skipping(nn.Linear(3, 3)), None),
+        (Sequential(Skipping(nn.Linear(3, 3))), None),
+    ):  # fmt: skip
+        with pytest.raises(UserError, match="no node"):
+            to_nir(net, path, input_shape=shape)
+        assert not path.exists()
+    parametrised = nn.utils.parametrizations.weight_norm(Named(3, 3))
+    to_nir(Sequential(parametrised), path)
+    assert torch.equal(from_nir(path)[0].weight, parametrised.weight)
+
+
+def test_one_file_has_one_time_step(tmp_path):
+    net = nn.Sequential(nn.Linear(3, 2), LIF(2, dt=1e-3), nn.Linear(2, 2), LIF(2, dt=5e-4))
+    with pytest.raises(UserError, match="one time step") as caught:
+        to_nir(net, tmp_path / "net.nir")
+    assert "0.0005 s of '3'" in caught.value.came
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_paths_and_shapes_that_are_none(tmp_path):
+    convolution = Sequential(nn.Conv2d(2, 2, 3))
+    for bad in (5, (), (2, 0, 8), (2.0, 8, 8), "288", (True, 8, 8)):
+        with pytest.raises(UserError, match="input_shape"):
+            to_nir(convolution, tmp_path / "net.nir", input_shape=bad)
+    for net, small in (
+        (convolution, (2, 1, 1)), (convolution, (2, 8)), (convolution, (2,)), (Sequential(nn.Conv1d(2, 2, 3)), (2,)),
+        (Sequential(nn.AvgPool2d(4)), (2, 2, 2)), (Sequential(nn.AvgPool2d(2)), (8, 8)),
+    ):  # fmt: skip
+        with pytest.raises(UserError, match="does not fit"):
+            to_nir(net, tmp_path / "net.nir", input_shape=small)
+    for bad in (None, 3, b"x", ["net.nir"]):
+        with pytest.raises(UserError, match="path"):
+            to_nir(feedforward(), bad)
+        with pytest.raises(UserError, match="path"):
+            from_nir(bad)

@@ -104,6 +104,28 @@ def test_indexing_is_used_and_hooks_are_heard(monkeypatch: pytest.MonkeyPatch) -
     assert calls == ["indexed", "heard"]
 
 
+def test_plastic_layers_are_indexed_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sparsefire.spiking import STDP, Plastic, indexed
+
+    calls = []
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    original = indexed._Indexed.apply
+    monkeypatch.setattr(indexed._Indexed, "apply", lambda *a: calls.append("indexed") or original(*a))
+    plastic = Plastic(nn.Linear(300, 64), STDP())
+    net, x = Sequential(plastic), (torch.rand(40, 8, 300) < 0.03).float()
+    found, _ = net(x)
+    assert calls == ["indexed"]
+    assert torch.allclose(found, plastic(x), atol=1e-5)
+    plastic.register_forward_hook(lambda *_: calls.append("heard"))
+    net(x)
+    assert calls == ["indexed", "heard"]
+
+
+def test_all_steps_are_of_one_length() -> None:
+    with pytest.raises(UserError, match="share their steps"):
+        Sequential(LIF(3, dt=1e-3), nn.Linear(3, 3), LIF(3, dt=2e-3))
+
+
 def test_functional_call_and_vmap() -> None:
     net = network().double()
     x = torch.rand(10, 2, 6, dtype=torch.float64)

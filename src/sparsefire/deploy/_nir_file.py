@@ -27,6 +27,12 @@ def library(name: str = "nir") -> Any:
         ) from error
 
 
+def check_path(path: Any) -> None:
+    """Raise for what is no path of a file."""
+    if not isinstance(path, str | os.PathLike):
+        raise UserError("a NIR file has a path.", came=repr(path)[:60], expected='a path, such as "net.nir"')
+
+
 def write_graph(path: str | os.PathLike[str], graph: Any) -> None:
     """Write a graph; the file appears whole or not at all."""
     held = io.BytesIO()

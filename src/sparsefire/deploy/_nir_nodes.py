@@ -68,25 +68,40 @@ def node_of(name: str, module: nn.Module, shape: Shape | None, discretisation: s
         node = getattr(nir, kind)(**_parameters(module, discretisation), metadata=_metadata(module, discretisation))
         _fits(name, module, shape, module.shape)
         return node, module.shape
-    if isinstance(module, nn.Linear):
-        weight = _array(name, module.weight)
+    if plain(module, nn.Linear):
+        weight = _array(name, module.weight)  # type: ignore[arg-type]
         _fits(name, module, shape, weight.shape[1:])
         if module.bias is None:
             return nir.Linear(weight=weight), weight.shape[:1]
-        return nir.Affine(weight=weight, bias=_array(name, module.bias)), weight.shape[:1]
-    if isinstance(module, nn.Conv1d | nn.Conv2d):
+        return nir.Affine(weight=weight, bias=_array(name, module.bias)), weight.shape[:1]  # type: ignore[arg-type]
+    if plain(module, nn.Conv1d, nn.Conv2d):
         return _convolution(name, module, shape)
-    if isinstance(module, nn.AvgPool2d | nn.LPPool2d):
+    if plain(module, nn.AvgPool2d, nn.LPPool2d):
         return _pool(name, module, shape)
-    if isinstance(module, nn.Flatten):
+    if plain(module, nn.Flatten):
         known = _known(name, shape)
-        start = module.start_dim - 1 if module.start_dim > 0 else module.start_dim  # NIR counts without the batch
+        start = module.start_dim - 1 if module.start_dim > 0 else module.start_dim  # NIR counts without the batch  # type: ignore[operator]
         if module.start_dim == 0:
             unsupported(name, module, "start_dim=0, which takes the batch in")
-        end = module.end_dim - 1 if module.end_dim > 0 else module.end_dim
+        end = module.end_dim - 1 if module.end_dim > 0 else module.end_dim  # type: ignore[operator]
         node = nir.Flatten({"input": np.array(known)}, start, end)
         return node, tuple(int(n) for n in node.output_type["output"])
     unsupported(name, module)
+
+
+def plain(module: Any, *kinds: Any) -> bool:
+    """Whether a module is of one of these kinds and does what they do: subclasses may, if they leave ``forward`` be.
+
+    >>> class Twice(nn.Linear):
+    ...     def forward(self, x): return 2 * super().forward(x)
+    >>> plain(nn.Linear(2, 2), nn.Linear), plain(Twice(2, 2), nn.Linear)
+    (True, False)
+    """
+    own = ("forward", "_conv_forward")
+    return any(
+        isinstance(module, kind) and all(getattr(type(module), name, None) is getattr(kind, name, None) for name in own)
+        for kind in kinds
+    )
 
 
 def _parameters(neuron: Any, discretisation: str | None) -> dict[str, np.ndarray]:
@@ -167,7 +182,7 @@ def _neurons(name: str, kind: str, node: Any, dt: float | None, discretisation: 
 
 
 def _convolution(name: str, layer: Any, shape: Shape | None) -> tuple[Any, Shape]:
-    nir, known = library(), _known(name, shape)
+    nir, known = library(), _known(name, shape, layer.weight.ndim - 1)
     if layer.padding_mode != "zeros":
         unsupported(name, layer, f"padding_mode={layer.padding_mode!r}")
     if layer.groups != 1 or len(set(layer.kernel_size)) != 1:
@@ -181,12 +196,12 @@ def _convolution(name: str, layer: Any, shape: Shape | None) -> tuple[Any, Shape
     }
     made = nir.Conv1d if flat else nir.Conv2d
     spatial = known[1] if flat else known[1:]
-    node = made(spatial, weight, groups=1, bias=bias, metadata={"bias": layer.bias is not None}, **sizes)
-    return node, _after(layer, known)
+    after = _after(name, layer, known)
+    return made(spatial, weight, groups=1, bias=bias, metadata={"bias": layer.bias is not None}, **sizes), after
 
 
 def _pool(name: str, layer: Any, shape: Shape | None) -> tuple[Any, Shape]:
-    nir, known = library(), _known(name, shape)
+    nir, known = library(), _known(name, shape, 3)
     if layer.ceil_mode:
         unsupported(name, layer, "ceil_mode=True")
     summed = isinstance(layer, nn.LPPool2d)
@@ -202,21 +217,31 @@ def _pool(name: str, layer: Any, shape: Shape | None) -> tuple[Any, Shape]:
         if divisor not in (None, 1, int(np.prod(kernel))) or (padding.any() and not layer.count_include_pad):
             unsupported(name, layer, f"divisor_override={divisor}, count_include_pad={layer.count_include_pad}")
     made = nir.SumPool2d if summed else nir.AvgPool2d
-    return made(kernel_size=kernel, stride=stride, padding=padding), _after(layer, known)
+    return made(kernel_size=kernel, stride=stride, padding=padding), _after(name, layer, known)
 
 
 @torch.no_grad()
-def _after(layer: nn.Module, shape: Shape) -> Shape:
+def _after(name: str, layer: nn.Module, shape: Shape) -> Shape:
     like = next(layer.parameters(), torch.zeros(()))
-    return tuple(layer(torch.zeros((1, *shape), dtype=like.dtype, device=like.device)).shape[1:])
+    try:
+        return tuple(layer(torch.zeros((1, *shape), dtype=like.dtype, device=like.device)).shape[1:])
+    except (RuntimeError, ValueError) as error:
+        raise UserError(
+            f"{name!r} ({type(layer).__name__}) does not fit what comes before it.", came=f"shape {list(shape)}",
+            expected=str(error).splitlines()[0],
+        ) from error  # fmt: skip
 
 
-def _known(name: str, shape: Shape | None) -> Shape:
+def _known(name: str, shape: Shape | None, axes: int | None = None) -> Shape:
     if shape is None:
         raise UserError(
             "the shape of the input is not known.", came=f"{name!r} comes first", expected="that of one sample",
             attempt="to_nir(net, path, input_shape=(2, 34, 34))",
         )  # fmt: skip
+    if axes is not None and len(shape) != axes:
+        raise UserError(
+            f"{name!r} does not fit what comes before it.", came=f"shape {list(shape)}", expected=f"{axes} axes"
+        )
     return shape
 
 

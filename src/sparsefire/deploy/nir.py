@@ -6,19 +6,21 @@ resets by subtraction, and no time step: dt, units and discretisation are writte
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import chain, count, pairwise
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
-from sparsefire.deploy._nir_file import library, read_graph, write_graph
-from sparsefire.deploy._nir_nodes import LOST, SUPPORTED, losses, module_of, node_of
+from sparsefire.deploy._nir_file import check_path, library, read_graph, write_graph
+from sparsefire.deploy._nir_nodes import LOST, SUPPORTED, losses, module_of, node_of, plain, unsupported
 from sparsefire.errors import UserError
 from sparsefire.spiking import Sequential
-from sparsefire.spiking.neurons.neuron import DISCRETISATIONS, positive
+from sparsefire.spiking.neurons.neuron import DISCRETISATIONS, Neuron, positive
 
 Path = str | os.PathLike[str]
 
@@ -44,7 +46,8 @@ def to_nir(
         drop: what may get lost: ``"noise"``, ``"refractory"``, ``"adaptation"``, ``"soft reset"``, ``"plasticity"``.
 
     Raises:
-        UserError: a module that NIR has no node for, or something that would get lost, by name; nothing is written.
+        UserError: a module that NIR has no node for (one with a ``forward`` of its own among them), something that
+            would get lost, by name, or neurons of different dt; nothing is written.
 
     >>> import tempfile, torch
     >>> from sparsefire.spiking import LIF
@@ -57,6 +60,7 @@ def to_nir(
     (True, 0.001)
     """
     nir = library()
+    check_path(path)
     if not isinstance(net, nn.Sequential):
         raise UserError("NIR files are written of chains.", came=type(net).__name__, expected="sf.spiking.Sequential")
     if discretisation not in (None, "euler"):
@@ -66,7 +70,13 @@ def to_nir(
         raise UserError(
             "drop= lists what may get lost.", came=repr(drop), expected=f"some of {', '.join(map(repr, LOST))}"
         )
+    if input_shape is not None and not _sizes(input_shape):
+        raise UserError(
+            "input_shape is that of one sample at one step.", came=repr(input_shape)[:60],
+            expected="whole numbers of 1 or more, such as (2, 34, 34)",
+        )  # fmt: skip
     nodes: dict[str, Any] = {}
+    steps: dict[float, str] = {}
     shape, first, dropped = input_shape, input_shape, set[str]()
     for name, module in _chain(net):
         for lost in losses(module):
@@ -76,11 +86,18 @@ def to_nir(
                     expected="deterministic neurons with a hard reset, weights that stay", attempt=f"drop=({lost!r},)",
                 )  # fmt: skip
             dropped.add(lost)
+        if isinstance(module, Neuron) and not any(math.isclose(module.dt, dt, rel_tol=1e-6) for dt in steps):
+            steps[module.dt] = name
+        if len(steps) > 1:
+            raise UserError(
+                "these neurons do not have one time step, which a simulator has.",
+                came=" and ".join(f"dt = {dt:g} s of {where!r}" for dt, where in steps.items()), expected="one dt",
+            )  # fmt: skip
         inner = module.layer if "plasticity" in losses(module) else module
         node, shape = node_of(name, inner, shape, discretisation)  # type: ignore[arg-type]
         if first is None:
             first = tuple(int(n) for n in node.input_type["input"])
-        nodes[f"{type(node).__name__.lower()}_{name.replace('.', '_')}"] = node
+        nodes[_unused(f"{type(node).__name__.lower()}_{name.replace('.', '_').replace('/', '_')}", nodes)] = node
     if not nodes:
         raise UserError("there is nothing to write.", came="an empty network", expected="layers and neurons")
     whole = {
@@ -110,6 +127,7 @@ def from_nir(path: Path, *, dt: float | None = None, discretisation: str | None 
         UserError: a file that is not there or not NIR; a node of another type, by its name; a graph that is no chain; a
             file without dt where none is given. Nothing is half-built.
     """
+    check_path(path)
     if dt is not None:
         positive("dt", dt)
     if discretisation is not None and discretisation not in DISCRETISATIONS:
@@ -130,11 +148,23 @@ def from_nir(path: Path, *, dt: float | None = None, discretisation: str | None 
 
 
 def _chain(net: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
-    for name, module in net.named_children():
+    if not plain(net, nn.Sequential, Sequential):
+        unsupported(prefix.rstrip("."), net, "a forward of its own")
+    for name, module in net._modules.items():  # a module that comes again runs again: named_children leaves it out
         if isinstance(module, nn.Sequential):
             yield from _chain(module, f"{prefix}{name}.")
-        elif not isinstance(module, nn.Identity | nn.Dropout):
+        elif module is not None and not plain(module, nn.Identity, nn.Dropout):
             yield f"{prefix}{name}", module
+
+
+def _unused(name: str, taken: dict[str, Any]) -> str:
+    """Return the name, with a number if it is taken: ``a.b`` and ``a_b`` look the same."""
+    return next(one for one in chain([name], (f"{name}_again{n}" for n in count(1))) if one not in taken)
+
+
+def _sizes(shape: Any) -> bool:
+    good = isinstance(shape, tuple | list | torch.Size) and len(shape) > 0
+    return good and all(isinstance(n, int | np.integer) and not isinstance(n, bool) and n >= 1 for n in shape)
 
 
 def _order(graph: Any) -> list[str]:

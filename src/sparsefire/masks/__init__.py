@@ -12,7 +12,7 @@ Three sets of layers: :func:`layers` are linear and convolutional, masked or not
 from sparsefire.masks.parametrisation import CHAIN, Masked, gradient_of, mask_of, own_parameter
 from sparsefire.masks.projection import Projection
 from sparsefire.masks.reading import active, dense_state_dict, density, layers, maskable, masked, masks
-from sparsefire.masks.writing import attach_, bake, own_class, write_mask_, write_weight_
+from sparsefire.masks.writing import attach_, bake, own_class, stored_weight, write_mask_, write_weight_
 from sparsefire.masks.zeros import clear_moments_, keep_zero, zero_masked_
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "masks",
     "own_class",
     "own_parameter",
+    "stored_weight",
     "write_mask_",
     "write_weight_",
     "zero_masked_",

@@ -48,9 +48,31 @@ def attach_(module: nn.Module, mask: Tensor | Masked) -> None:
         module.open_()
 
 
+def stored_weight(module: nn.Module) -> Tensor:
+    """Return the weight as :func:`write_weight_` sets it: masked, but before what the devices of a chip make of it.
+
+    >>> net = nn.Linear(2, 1, bias=False); stored_weight(net) is net.weight
+    True
+    """
+    if not _devices(module):
+        return module.weight  # type: ignore[return-value]
+    weight: Tensor = own_parameter(module)
+    for part in module.parametrizations["weight"]:  # type: ignore[index]
+        weight = weight if getattr(part, "stores", False) else part(weight)
+    return weight
+
+
+def _devices(module: nn.Module) -> bool:
+    """Whether a parametrisation stores a number of its own and says so by ``stores``: what it does is not undone."""
+    chain: Any = module.parametrizations["weight"] if parametrize.is_parametrized(module, "weight") else ()  # type: ignore[index]
+    return any(getattr(part, "stores", False) for part in chain)
+
+
 @torch.no_grad()
 def write_weight_(module: nn.Module, weight: Tensor) -> None:
     """Set the effective weight of a layer, through whatever parametrisation it has. Masked entries become zero.
+
+    Under the constraints of a chip it is the number that is stored; devices then make of it what they do.
 
     >>> net = nn.Linear(2, 1, bias=False); attach_(net, torch.tensor([[True, False]]))
     >>> write_weight_(net, torch.tensor([[5.0, 7.0]])); net.weight.tolist()
@@ -58,7 +80,7 @@ def write_weight_(module: nn.Module, weight: Tensor) -> None:
     """
     if parametrize.is_parametrized(module, "weight"):
         for part in reversed(module.parametrizations["weight"]):  # type: ignore[index]
-            weight = part.right_inverse(weight)
+            weight = weight if getattr(part, "stores", False) else part.right_inverse(weight)
         own_parameter(module).copy_(weight)
     else:
         module.weight.copy_(weight)  # type: ignore[operator]

@@ -86,11 +86,14 @@ def check_network(net: nn.Module, names: Iterable[str] | None = None) -> dict[st
                 attempt="sf.bake(net) first",
             )
         if parametrize.is_parametrized(module, "weight"):
+            parts = list(module.parametrizations["weight"])  # type: ignore[index]
+            on_chip = any(getattr(part, "stores", False) for part in parts)
+            remove = 'torch.nn.utils.parametrize.remove_parametrizations(layer, "weight") first'
             raise UserError(
-                f"the weight of layer {name!r} has a parametrisation of its own, such as a weight norm.",
-                came=", ".join(type(p).__name__ for p in module.parametrizations["weight"]),  # type: ignore[index]
+                f"the weight of layer {name!r} has a parametrisation of its own, such as a weight norm or a chip.",
+                came=", ".join(type(part).__name__ for part in parts),
                 expected="a plain weight",
-                attempt='torch.nn.utils.parametrize.remove_parametrizations(layer, "weight") first',
+                attempt="sparsify first, then constrain" if on_chip else remove,
             )
         if len(owners[id(module.weight)]) > 1:
             raise UserError(

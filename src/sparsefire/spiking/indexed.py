@@ -57,7 +57,7 @@ def linear_of_spikes(spikes: Tensor, weight: Tensor, bias: Tensor | None = None)
 def linear(layer: nn.Linear, x: Tensor, *, indexed: bool = True) -> Tensor:
     """Return ``layer(x)`` for x [rows, in] by the fastest way; ``indexed`` allows to look up where spikes are few."""
     work = x.numel() * layer.out_features
-    if work < _LEAST_WORK or not _by_itself(layer) or not plain(x):
+    if work < _LEAST_WORK or not by_itself(layer, nn.Linear) or not plain(x):
         return layer(x)
     weight, found = layer.weight, None
     if not plain(x, weight):
@@ -70,8 +70,8 @@ def linear(layer: nn.Linear, x: Tensor, *, indexed: bool = True) -> Tensor:
     return _Indexed.apply(x, weight, layer.bias, *found)
 
 
-def _by_itself(layer: nn.Linear) -> bool:
-    """Whether the layer does nothing but the product: nobody listens, nobody has changed it."""
+def by_itself(layer: nn.Module, kind: type[nn.Module]) -> bool:
+    """Whether the layer does nothing but what its kind does: nobody listens, nobody has changed it."""
     hooks = (layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks)
     everywhere = torch.nn.modules.module
     general = (
@@ -79,7 +79,7 @@ def _by_itself(layer: nn.Linear) -> bool:
         everywhere._global_forward_pre_hooks,
         everywhere._global_backward_hooks,
     )
-    own = type(layer).forward is nn.Linear.forward and "forward" not in vars(layer)
+    own = type(layer).forward is kind.forward and "forward" not in vars(layer)
     return own and not any(hooks) and not any(general) and not torch.is_autocast_enabled("cpu")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from sparsefire.errors import UserError
-from sparsefire.spiking.indexed import linear
+from sparsefire.spiking.indexed import by_itself, linear
 from sparsefire.spiking.neurons.neuron import Neuron
 
 
@@ -18,8 +18,12 @@ class Sequential(nn.Sequential):
     which is one matrix product instead of one per step. Neurons get their part of the state,
     and a chain within a chain too.
 
-    Where the input of a ``Linear`` on the CPU are few spikes, only the weights of inputs that fired are looked up, see
-    :func:`~sparsefire.spiking.linear_of_spikes`; ``indexed = False`` on the object switches that off.
+    Where the input of a ``Linear``, also within a :class:`~sparsefire.spiking.Plastic`, are few spikes on the CPU, only
+    the weights of inputs that fired are looked up, see :func:`~sparsefire.spiking.linear_of_spikes`;
+    ``indexed = False`` on the object switches that off.
+
+    Raises:
+        UserError: two noisy layers with one ``rng``, neurons with steps of different length.
 
     >>> import torch
     >>> from sparsefire.spiking import LIF
@@ -39,6 +43,12 @@ class Sequential(nn.Sequential):
             raise UserError(
                 "two layers would draw the same noise.", came="two neurons with one rng",
                 expected="an rng for each layer", attempt="rng=0 for one, rng=1 for the other",
+            )  # fmt: skip
+        steps = sorted({part.dt for part in neurons})
+        if steps and steps[-1] > steps[0] * (1 + 1e-6):
+            raise UserError(
+                "the neurons of a chain share their steps.", came=f"dt = {steps[0]:g} s and {steps[-1]:g} s",
+                expected="one dt for all",
             )  # fmt: skip
 
     def forward(self, x: Tensor, state: tuple[Any, ...] | None = None) -> tuple[Tensor, tuple[Any, ...]]:
@@ -68,7 +78,19 @@ class Sequential(nn.Sequential):
             else:
                 time, batch = x.shape[:2]
                 rows = x.flatten(0, 1)
-                product = isinstance(part, nn.Linear) and rows.ndim == 2
-                made = linear(part, rows, indexed=self.indexed) if product else part(rows)  # type: ignore[arg-type]
+                layer = _within(part)
+                if isinstance(layer, nn.Linear) and rows.ndim == 2:
+                    made = linear(layer, rows, indexed=self.indexed)
+                else:
+                    made = part(rows)
                 x = made.unflatten(0, (time, batch))
         return x, tuple(after)
+
+
+def _within(part: nn.Module) -> nn.Module:
+    """Return the layer that does the work of a part: of a plastic one its own, if nobody listens to it."""
+    if not isinstance(getattr(part, "layer", None), nn.Linear):
+        return part
+    from sparsefire.spiking.plasticity.plastic import Plastic  # late: it loads numba
+
+    return part.layer if isinstance(part, Plastic) and by_itself(part, Plastic) else part

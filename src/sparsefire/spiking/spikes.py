@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,9 @@ import numpy as np
 
 from sparsefire.data.npz import Archive
 from sparsefire.errors import UserError
+from sparsefire.spiking._numbers import array, finite, number, whole
+
+_SAVED = ("times", "units", "n_units", "duration")
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,10 +50,7 @@ class Spikes:
                 "every spike needs a time and a unit.", came=f"{len(when):,} times, {len(who):,} units",
                 expected="as many of one as of the other",
             )  # fmt: skip
-        if n_units is None:
-            n_units = int(who.max(initial=-1)) + 1
-        if not isinstance(n_units, int | np.integer) or isinstance(n_units, bool) or n_units < 0:
-            raise UserError("n_units is a whole number.", came=repr(n_units), expected="0 or more")
+        n_units = whole("n_units", int(who.max(initial=-1)) + 1 if n_units is None else n_units, 0)
         if len(who) and (who.min() < 0 or who.max() >= n_units):
             raise UserError(
                 "a unit is out of range.", came=f"{int(who.min())} to {int(who.max())}", expected=f"0 to {n_units - 1}"
@@ -59,16 +61,15 @@ class Spikes:
                 "spike times are not in order.", came=f"{when[place]:g} s before {when[place + 1]:g} s",
                 expected="ascending times", attempt="Spikes.sorted_from(times, units, …)",
             )  # fmt: skip
-        length = float(when[-1]) if duration is None and len(when) else float(duration or 0.0)
-        if not np.isfinite(length) or length < 0:
-            raise UserError("a duration is a number of seconds.", came=repr(duration), expected="0 or more")
+        last = when.max(initial=0.0)
+        length = number("a duration", last if duration is None else duration, zero=True, unit="seconds")
         if len(when) and (when[0] < 0 or when[-1] > length):
             raise UserError(
                 "a spike lies outside the recording.",
                 came=f"{when[0]:g} to {when[-1]:g} s",
                 expected=f"0 to {length:g} s",
             )
-        for name, value in (("times", when), ("units", who), ("n_units", int(n_units)), ("duration", length)):
+        for name, value in (("times", when), ("units", who), ("n_units", n_units), ("duration", length)):
             object.__setattr__(self, name, value)
 
     @classmethod
@@ -93,18 +94,21 @@ class Spikes:
             dt: seconds per step, above 0.
 
         Raises:
-            UserError: values other than 0 and 1, another number of axes.
+            UserError: values other than 0 and 1, another number of axes, no numbers.
 
         >>> Spikes.from_dense([[0, 1], [1, 1]], dt=0.5).times.tolist()
         [0.5, 1.0, 1.0]
         """
-        dense = np.asarray(spikes.detach().cpu() if hasattr(spikes, "detach") else spikes)
+        if hasattr(spikes, "detach"):  # a tensor; NumPy has no bfloat16
+            spikes = spikes.detach().cpu()
+            spikes = spikes.float() if spikes.is_floating_point() else spikes
+        dense, width = array("dense spikes", spikes), _step(dt)
         if dense.ndim != 2:
             raise UserError("dense spikes have two axes.", came=f"shape {dense.shape}", expected="[time, unit]")
         if not np.isin(dense, (0, 1)).all():
             raise UserError("spikes are zeros and ones.", came=f"values up to {dense.max():g}", expected="0 or 1")
         step, unit = np.nonzero(dense)
-        return cls((step + 1) * _step(dt), unit, dense.shape[1], dense.shape[0] * dt)
+        return cls((step + 1) * width, unit, dense.shape[1], dense.shape[0] * width)
 
     def dense(self, dt: float) -> np.ndarray:
         """Return zeros and ones, float32 [time, unit]; inverse of :meth:`from_dense`.
@@ -133,11 +137,9 @@ class Spikes:
         """
         width = _step(width)
         windows = max(int(np.ceil(self.duration / width - 1e-9)), 0)
-        found = np.zeros((windows, self.n_units), np.int64)
-        if len(self.times):
-            place = np.clip(np.ceil(self.times / width - 1e-9).astype(np.int64) - 1, 0, windows - 1)
-            np.add.at(found, (place, self.units), 1)
-        return found
+        place = np.clip(np.ceil(self.times / width - 1e-9).astype(np.int64) - 1, 0, max(windows - 1, 0))
+        found = np.bincount(place * self.n_units + self.units, minlength=windows * self.n_units)
+        return found.reshape(windows, self.n_units)
 
     @property
     def counts(self) -> np.ndarray:
@@ -151,9 +153,10 @@ class Spikes:
 
     def train(self, unit: int) -> np.ndarray:
         """Return the times at which one unit fired, float64."""
-        if not 0 <= unit < self.n_units:
+        which = whole("a unit", unit, 0)
+        if which >= self.n_units:
             raise UserError("there is no such unit.", came=repr(unit), expected=f"0 to {self.n_units - 1}")
-        return self.times[self.units == unit]
+        return self.times[self.units == which]
 
     def trains(self) -> list[np.ndarray]:
         """Return the times of every unit, a list of n_units arrays."""
@@ -166,6 +169,7 @@ class Spikes:
         >>> Spikes([0.1, 0.5], [0, 1], duration=1.0).between(0.2, 0.8)
         Spikes(1 spikes of 2 units in 0.6 s)
         """
+        start, stop = finite("the start", start), finite("the stop", stop)
         if not 0 <= start < stop <= self.duration:
             raise UserError(
                 "not a part of the recording.", came=f"{start} to {stop} s", expected=f"within 0 to {self.duration:g} s"
@@ -174,32 +178,69 @@ class Spikes:
         return Spikes(self.times[inside] - start, self.units[inside], self.n_units, stop - start)
 
     def save(self, path: str | Path) -> None:
-        """Write times, units, n_units and duration to an ``.npz`` file of exactly this name."""
-        whole = {"times": self.times, "units": self.units, "n_units": self.n_units, "duration": self.duration}
-        place = Path(path)
+        """Write times, units, n_units and duration to an ``.npz`` file of exactly this name.
+
+        Raises:
+            UserError: a folder that is not there, a name that is a folder.
+        """
+        place = _path(path)
+        if not place.parent.is_dir():
+            raise UserError(
+                f"there is no folder {place.parent}.", came=str(place), expected="a file in a folder that is there",
+                attempt=f"mkdir -p {place.parent}",
+            )  # fmt: skip
+        if place.is_dir():
+            raise UserError(f"{place} is a folder.", came=str(path), expected="the name of a file")
+        arrays = {"times": self.times, "units": self.units, "n_units": self.n_units, "duration": self.duration}
         part = place.with_name(place.name + ".part.npz")  # renamed when whole: never half a file under the name
         try:
-            np.savez_compressed(part, **whole)  # type: ignore[arg-type]
+            np.savez_compressed(part, **arrays)  # type: ignore[arg-type]
             part.replace(place)
         finally:
             part.unlink(missing_ok=True)
 
     @classmethod
-    def load(cls, path: str | Path) -> Spikes:
-        """Read what :meth:`save` wrote; nothing is unpickled.
+    def load(cls, path: str | Path, trains: str | Sequence[str] | None = None, duration: float | None = None) -> Spikes:
+        """Read what :meth:`save` wrote, or trains of any other ``.npz`` file; nothing is unpickled.
+
+        Args:
+            path: of the file.
+            trains: names of arrays in it, each the times of one unit in seconds, in any order; None for a file of
+                :meth:`save`.
+            duration: seconds, with ``trains``; by default the time of the last spike.
 
         Raises:
-            UserError: no NPZ file, or one without these arrays.
+            UserError: no NPZ file, or one without these arrays; arrays that are no times.
+
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.savez(f"{folder}/cells.npz", first=[0.1, 0.4], second=[0.2])
+        ...     Spikes.load(f"{folder}/cells.npz", trains=["first", "second"], duration=1.0)
+        Spikes(3 spikes of 2 units in 1 s)
         """
-        with Archive(Path(path)) as file:
-            missing = {"times", "units", "n_units", "duration"} - set(file.members)
+        if trains is None and duration is not None:
+            raise UserError("a duration goes with trains.", came=f"duration={duration!r}", expected="trains=[…] too")
+        named = _SAVED if trains is None else _names(trains)
+        with Archive(_path(path)) as file:
+            missing = [name for name in named if name not in file.members]
             if missing:
+                there = ", ".join(sorted(file.members))[:300]
                 raise UserError(
-                    f"{path} holds no spikes.", came=f"without {', '.join(sorted(missing))}",
-                    expected="times, units, n_units, duration",
+                    f"{path} holds no such spikes.", came=f"without {', '.join(missing)}; with {there}",
+                    expected=", ".join(named), attempt="trains=[names of arrays of times], duration=…",
                 )  # fmt: skip
-            times, units, number, length = (file.load(name) for name in ("times", "units", "n_units", "duration"))
-        return cls(times, units, int(number), float(length))
+            found = [file.load(name) for name in named]
+        if trains is None:
+            sizes: list[Any] = [size[()] for size in found[2:]]
+            return cls(found[0], found[1], *sizes)
+        for name, times in zip(named, found, strict=True):
+            if times.ndim != 1:
+                raise UserError(
+                    f"{name} is no array of times.", came=f"shape {times.shape}", expected="seconds, one axis",
+                    attempt="Spikes.from_dense(array, dt) for zeros and ones [time, unit]",
+                )  # fmt: skip
+        units = np.repeat(np.arange(len(found)), [len(times) for times in found])
+        return cls.sorted_from(np.concatenate([_floats(times) for times in found]), units, len(found), duration)
 
     def __len__(self) -> int:
         return len(self.times)
@@ -209,25 +250,43 @@ class Spikes:
 
 
 def _floats(times: Any) -> np.ndarray:
-    try:
-        found = np.asarray(times, float)
-    except (TypeError, ValueError):
-        found = np.full(1, np.nan)
+    found = array("spike times", times)
     if found.ndim != 1 or not np.isfinite(found).all():
         raise UserError("spike times are finite numbers.", came=repr(times)[:60], expected="seconds, one axis")
     return found
 
 
 def _ids(units: Any) -> np.ndarray:
+    array("units", units)
     found = np.asarray(units)
-    if found.size == 0:
-        found = found.astype(np.int64)
-    if found.ndim != 1 or found.dtype.kind not in "iu":
+    if found.ndim != 1 or (found.size and found.dtype.kind not in "iu"):
         raise UserError("units are whole numbers.", came=repr(units)[:60], expected="counted from 0, one axis")
     return found.astype(np.int64)
 
 
 def _step(dt: float) -> float:
-    if not isinstance(dt, int | float | np.floating) or isinstance(dt, bool) or not 0 < dt < np.inf:
-        raise UserError("a step is a number of seconds.", came=repr(dt), expected="above 0")
-    return float(dt)
+    return number("a step", dt, unit="seconds")
+
+
+def _path(path: Any) -> Path:
+    if not isinstance(path, str | PathLike):
+        raise UserError("a path is a text.", came=type(path).__name__, expected="str or pathlib.Path")
+    return Path(path)
+
+
+def _names(trains: Any) -> tuple[str, ...]:
+    given = (trains,) if isinstance(trains, str) else trains
+    if not isinstance(given, Sequence) or not given or not all(isinstance(name, str) for name in given):
+        raise UserError("trains are names of arrays.", came=repr(trains)[:60], expected="one or more texts")
+    return tuple(given)
+
+
+def trains_of(given: Any) -> Spikes:
+    """Return spikes, from spikes or from a run of a simulation, which holds them."""
+    found = getattr(given, "spikes", given)
+    if not isinstance(found, Spikes):
+        raise UserError(
+            "these are no spikes.", came=type(given).__name__, expected="Spikes, or a run of a simulation",
+            attempt="sf.spiking.Spikes(times, units, n_units=…, duration=…)",
+        )  # fmt: skip
+    return found

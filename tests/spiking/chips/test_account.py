@@ -10,7 +10,18 @@ from torch.nn import functional
 from sparsefire import masks
 from sparsefire.errors import UserError
 from sparsefire.randomness import stream
-from sparsefire.spiking import HOROWITZ, LI, LIF, LOIHI, Costs, Sequential, constrain, energy
+from sparsefire.spiking import (
+    HOROWITZ,
+    LI,
+    LIF,
+    LOIHI,
+    Costs,
+    Recurrent,
+    Sequential,
+    SpikingPerceptron,
+    constrain,
+    energy,
+)
 
 
 def spikes_in(*shape, rng=0, density=0.3):
@@ -105,3 +116,40 @@ def test_bad_input():
         energy(net, torch.ones(2, 2, 6), costs=1e-12)
     with pytest.raises(UserError, match="mac"):
         Costs(1e-12, -1.0, 0.0, "nobody")
+
+
+def test_neurons_that_nothing_reaches_cost_less_where_the_source_says_so():
+    net = Sequential(nn.Linear(4, 3, bias=False), LIF(3, tau=1.0001e-3))
+    with torch.no_grad():
+        net[0].weight.copy_(torch.eye(3, 4) * 9)
+    x = torch.zeros(5, 1, 4)
+    x[0, 0, 0] = x[2, 0, 1] = x[3, 0, 3] = 1  # two currents, and a spike that meets no weight
+    found = energy(net, x, costs=LOIHI)
+    assert (found.neuron_updates, found.idle_updates) == (15, 13)
+    assert found.joules == pytest.approx(2 * 23.6e-12 + 2 * 81e-12 + 13 * 52e-12)
+    assert energy(net, x).joules == pytest.approx(2 * 0.9e-12 + 15 * 4.6e-12)
+    assert "52 pJ" in LOIHI.source
+    looped = energy(Sequential(nn.Linear(4, 3, bias=False), Recurrent(LIF(3))), x)
+    assert (looped.neuron_updates, looped.idle_updates) == (15, 0)
+
+
+def test_a_perceptron_is_counted_as_the_chain_that_a_chip_runs():
+    torch.manual_seed(0)
+    net, rows = SpikingPerceptron([6, 8, 3], steps=5), torch.randn(4, 2, 3)
+    found, chain = energy(net, rows), energy(net.net, rows.flatten(1).expand(5, -1, -1))
+    assert found == chain
+    assert found.layers[1].binary
+    assert found.layers[1].dense == 5 * 24
+    assert found.macs == 5 * 48
+
+
+def test_what_is_no_network_or_no_sample():
+    for samples in (0, -1, 1.5, True):
+        with pytest.raises(UserError, match="samples"):
+            energy(nn.Linear(3, 2), torch.ones(2, 3), samples=samples)
+    with pytest.raises(UserError, match="samples"):
+        energy(Sequential(nn.Linear(3, 2)), torch.ones(2, 0, 3))
+    with pytest.raises(UserError, match="no network"):
+        energy("x", torch.ones(2, 2, 3))
+    with pytest.raises(UserError, match="idle"):
+        Costs(1e-12, 1e-12, 1e-12, "nobody", idle=-1.0)

@@ -10,11 +10,23 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
-from sparsefire import masks
+from sparsefire import masks, sparsify
 from sparsefire.errors import UserError
-from sparsefire.randomness import stream
+from sparsefire.randomness import integer, stream
 from sparsefire.rules import NodePerturbation, TwoQuery
-from sparsefire.spiking import LIF, Chip, Sequential, age, constrain
+from sparsefire.spiking import (
+    LI,
+    LIF,
+    SRM0,
+    Adaptation,
+    Chip,
+    CobaLIF,
+    CubaLIF,
+    Sequential,
+    StructuralPlasticity,
+    age,
+    constrain,
+)
 from sparsefire.spiking.chips._device import mismatched
 
 
@@ -293,3 +305,73 @@ def test_what_cannot_be_is_told_and_nothing_is_changed():
     assert not hasattr(fragile[0], "parametrizations")
     assert fragile[1].tau.ndim == 0
     assert constrain(fragile, synapses_per_core=9, fan_in=9) is fragile
+
+
+@pytest.mark.parametrize("reset", ["hard", "soft"])
+def test_mismatch_of_a_threshold_is_that_of_its_distance(reset):
+    cells = LIF(2000, v_threshold=-52.0, v_reset=-65.0, v_leak=-70.0, reset=reset)
+    constrain(Sequential(linear(2000, 3), cells), weight_bits=None, mismatch=0.2, rng=0)
+    foot = -65.0 if reset == "hard" else -70.0
+    factor = (cells.v_threshold - foot) / (-52.0 - foot)
+    like = torch.zeros(2000, dtype=torch.float64)
+    assert torch.allclose(factor, mismatched(like, 0.2, integer(0, "chip"), "1", "v_threshold"))
+    assert (cells.v_threshold > foot).all()
+
+
+def test_a_threshold_that_rounding_takes_down_to_the_reset_is_told():
+    near = torch.nextafter(torch.tensor(-65.0), torch.tensor(0.0))
+    net = Sequential(linear(50, 3), LIF(50, v_threshold=near, v_reset=torch.tensor(-65.0), v_leak=-65.0))
+    with pytest.raises(UserError, match="fire for ever"):
+        constrain(net, mismatch=0.5, rng=0)
+    assert not hasattr(net[0], "parametrizations")
+    assert net[1].v_threshold.ndim == 0
+
+
+def test_every_time_constant_has_its_devices():
+    kinds = {
+        CobaLIF: ("tau", "tau_e", "tau_i"), CubaLIF: ("tau_syn", "tau_mem"), SRM0: ("tau", "tau_after"), LI: ("tau",),
+    }  # fmt: skip
+    for kind, names in kinds.items():
+        cells = constrain(Sequential(linear(300, 3), kind(300)), mismatch=0.1, rng=0)[1]
+        for name in names:
+            value = getattr(cells, name)
+            assert value.shape == (300,)
+            assert abs(float(value.std() / value.mean()) - 0.1) < 0.02
+    adaptive = LIF(300, adaptation=Adaptation(tau=0.1, step=0.2))
+    constrain(Sequential(linear(300, 3), adaptive), mismatch=0.1, rng=0)
+    assert adaptive.adaptation == Adaptation(tau=0.1, step=0.2)
+
+
+def test_an_optimizer_goes_on_with_constants_that_are_learned():
+    tau = nn.Parameter(torch.full((6,), 10e-3))
+    net = Sequential(linear(), LIF(6, tau=tau))
+    optimizer = torch.optim.SGD(net.parameters(), lr=1e-6)
+    constrain(net, weight_bits=None, mismatch=0.2, rng=0)
+    assert net[1].tau is tau
+    assert tau.requires_grad
+    assert len(tau.unique()) == 6
+    before = tau.detach().clone()
+    net(torch.ones(30, 2, 10))[1][0].v.sum().backward()
+    optimizer.step()
+    assert not torch.equal(net[1].tau, before)
+    shared = Sequential(linear(), LIF(6, tau=nn.Parameter(torch.tensor(10e-3))))
+    with pytest.raises(UserError, match="learned number"):
+        constrain(shared, mismatch=0.2)
+    assert not hasattr(shared[0], "parametrizations")
+    assert constrain(shared) is shared
+
+
+def test_masks_come_before_the_constraints_of_a_chip():
+    net = constrain(network(), rng=0)
+    for make in (lambda: sparsify(net, 0.5, rng=0), lambda: StructuralPlasticity(net, 0.5, rng=0)):
+        with pytest.raises(UserError, match="chip") as caught:
+            make()
+        assert "sparsify first" in caught.value.attempt
+        assert not masks.masks(net)
+    net(torch.ones(3, 2, 10))
+
+
+def test_what_is_no_network():
+    for call in (lambda: constrain("x"), lambda: age("x", 2.0)):
+        with pytest.raises(UserError, match="no network"):
+            call()

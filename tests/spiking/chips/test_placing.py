@@ -51,3 +51,11 @@ def test_a_neuron_larger_than_a_core_is_named():
     with pytest.raises(UserError, match="'2'") as caught:
         cores(Sequential(nn.Linear(4, 30), LIF(30), nn.Linear(30, 2)), Chip(synapses_per_core=16))
     assert (caught.value.came, caught.value.attempt) == ("30 synapses", "fan_in=16")
+
+
+def test_what_is_no_chip_or_no_network():
+    for chip in (None, 4, {"synapses_per_core": 256}):
+        with pytest.raises(UserError, match="those of a chip"):
+            cores(nn.Linear(4, 2), chip)
+    with pytest.raises(UserError, match="no network"):
+        cores("x", Chip(synapses_per_core=16))

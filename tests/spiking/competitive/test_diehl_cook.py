@@ -1,6 +1,7 @@
 """Oracle: what learning without labels must do on patterns that nobody can confuse, and on a small part of MNIST."""
 
 import pickle
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from sparsefire.spiking.competitive.votes import class_responses, preferred, tal
 BARS = np.repeat(np.eye(4), 8, axis=1)
 Y = np.arange(120) % 4
 X = (255 * BARS[Y]).astype(np.uint8)
-SMALL = dict(units=12, inputs=32, total=6.0, rate=600.0, theta_plus=0.1)
+SMALL = dict(units=12, inputs=32, total=6.0, rate=600.0, theta_plus=0.1, random_state=0)
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def learned():
 def test_it_learns_patterns_that_do_not_overlap(learned):
     assert learned.score(X, Y) == 1.0
     share = (learned.weights_ @ BARS.T) / learned.weights_.sum(axis=1, keepdims=True)
-    start = sf.spiking.DiehlCook(**SMALL, rule=sf.spiking.CompetitiveRule(pre=0.0, post=0.0)).fit(X)
+    start = sf.spiking.DiehlCook(**SMALL, rule=sf.spiking.CompetitiveRule(a_minus=0.0, a_plus=0.0)).fit(X)
     before = (start.weights_ @ BARS.T) / start.weights_.sum(axis=1, keepdims=True)
     won = learned.labels_ >= 0
     assert set(learned.labels_[won].tolist()) == {0, 1, 2, 3}
@@ -33,11 +34,11 @@ def test_it_learns_patterns_that_do_not_overlap(learned):
     assert (share.argmax(axis=1) == learned.labels_)[won].mean() > 0.7
 
 
-@pytest.mark.parametrize("rule", [{}, {"triplet": False, "pre": 0.0, "target": 0.4, "exponent": 0.2}])
+@pytest.mark.parametrize("rule", [{}, {"triplet": False, "a_minus": 0.0, "target": 0.4, "mu": 0.2}])
 @pytest.mark.parametrize("inhibition", ["layer", "direct"])
 def test_every_form_learns(rule, inhibition):
     rule = sf.spiking.CompetitiveRule(**rule)
-    found = sf.spiking.DiehlCook(**SMALL, rule=rule, inhibition=inhibition, rng=1).fit(X, Y)
+    found = sf.spiking.DiehlCook(**{**SMALL, "random_state": 1}, rule=rule, inhibition=inhibition).fit(X, Y)
     assert found.score(X, Y) == 1.0
 
 
@@ -64,7 +65,14 @@ def test_results_do_not_depend_on_workers_or_on_other_samples(learned):
     np.testing.assert_array_equal(many.class_responses_, learned.class_responses_)
     np.testing.assert_array_equal(many.transform(X), learned.transform(X))
     np.testing.assert_array_equal(many.transform(X[:60]), learned.transform(X)[:60])
-    assert not np.array_equal(sf.spiking.DiehlCook(**SMALL, rng=1).fit(X).weights_, learned.weights_)
+    varied = np.random.default_rng(0).random((110, 32)) * BARS[Y[:110]]
+    counts, order = learned.transform(varied), np.random.default_rng(1).permutation(110)
+    np.testing.assert_array_equal(many.transform(varied[30:]), counts[30:])
+    np.testing.assert_array_equal(many.predict(varied[order]), learned.predict(varied)[order])
+    np.testing.assert_array_equal(learned.transform(varied[7:8])[0], counts[7])
+    alike = learned.transform(BARS[:1] * (1 - 1e-9 * np.arange(100)[:, None]))
+    assert len({tuple(row) for row in alike.tolist()}) > 5, "images that differ in a bit have draws of their own"
+    assert not np.array_equal(sf.spiking.DiehlCook(**{**SMALL, "random_state": 1}).fit(X).weights_, learned.weights_)
 
 
 def test_responses_leave_the_network_as_it_was(learned):
@@ -94,6 +102,15 @@ def test_few_spikes_bring_more_showings():
     assert found.transform(dark).sum() == 0
 
 
+def test_images_too_faint_for_any_spike_are_refused():
+    for faint in (BARS[Y].astype(np.uint8), BARS[Y] / 255):
+        with pytest.raises(UserError, match=r"no unit fires(?s:.*)0.00392(?s:.*)X.astype\(bool\)"):
+            sf.spiking.DiehlCook(**SMALL).fit(faint)
+    sf.spiking.DiehlCook(**{**SMALL, "fewest": 0}).fit(BARS[Y].astype(np.uint8))  # spikes are not asked for
+    dim = sf.spiking.DiehlCook(**SMALL).fit(X).partial_fit(BARS[Y[:3]].astype(np.uint8))
+    assert dim.samples_seen_ == len(X) + 3
+
+
 def test_stopping_leaves_a_network_that_works():
     def stop(share):
         raise KeyboardInterrupt
@@ -117,7 +134,7 @@ def test_sparse_connections_stay_sparse():
     found = sf.spiking.DiehlCook(**{**SMALL, "density": 0.5}).fit(X, Y)
     assert (np.count_nonzero(found.weights_, axis=1) <= 16).all()
     np.testing.assert_allclose(found.weights_.sum(axis=1), 6.0, rtol=1e-5)
-    start = sf.spiking.DiehlCook(**{**SMALL, "density": 0.5}, rule=sf.spiking.CompetitiveRule(pre=0.0, post=0.0))
+    start = sf.spiking.DiehlCook(**{**SMALL, "density": 0.5}, rule=sf.spiking.CompetitiveRule(a_minus=0.0, a_plus=0.0))
     assert (np.count_nonzero(start.fit(X[:1]).weights_, axis=1) == 16).all()
     assert found.score(X, Y) > 0.9
 
@@ -126,6 +143,13 @@ def test_it_keeps_the_habits_of_scikit_learn(learned):
     again = clone(learned)
     assert again.get_params() == learned.get_params()
     assert not hasattr(again, "samples_seen_")
+    assert not hasattr(again, "weights_")
+    assert set(again.get_params()) >= {"random_state", "units", "rule"}
+    assert "rng" not in again.get_params()
+    assert again.set_params(units=3, random_state=np.random.RandomState(1)).fit(X[:4]).weights_.shape == (3, 32)
+    assert learned.n_features_in_ == 32
+    with pytest.raises(ValueError, match="Invalid parameter"):
+        again.set_params(rng=1)
     kept = pickle.loads(pickle.dumps(learned))
     np.testing.assert_array_equal(kept.predict(X), learned.predict(X))
     names = np.array(["a", "b", "c", "d"])[Y]
@@ -154,7 +178,9 @@ def test_the_poisson_vote_is_a_likelihood():
 BAD_SETTINGS = [
     {"units": 0}, {"inputs": 1.5}, {"rule": "stdp"}, {"inhibition": "none"}, {"vote": "all"}, {"dt": 2e-3}, {"dt": 0.0},
     {"density": 0.0}, {"density": 1.5}, {"total": 40.0}, {"total": -1.0}, {"rate": np.nan}, {"duration": 0.0},
-    {"pause": -0.1}, {"fewest": -1}, {"theta_plus": -1.0}, {"theta_decay": 0.0}, {"strength": "much"}, {"workers": 0},
+    {"rate": 1e9}, {"rate": 2000.1}, {"theta_decay": 1e-4}, {"rule": sf.spiking.CompetitiveRule(tau_plus=1e-6)},
+    {"rule": sf.spiking.CompetitiveRule(tau_y=4.9e-4)}, {"pause": -0.1}, {"fewest": -1},
+    {"theta_plus": -1.0}, {"theta_decay": 0.0}, {"strength": "much"}, {"workers": 0},
 ]  # fmt: skip
 
 
@@ -179,11 +205,24 @@ def test_bad_labels_and_samples_afterwards(learned):
             learned.label(X, bad)
     with pytest.raises(UserError, match="inputs=16"):
         learned.transform(X[:, :16])
-    with pytest.raises(NotFittedError, match="fit"):
-        sf.spiking.DiehlCook(**SMALL).transform(X)
+    for kind in (NotFittedError, UserError):
+        with pytest.raises(kind, match="fit"):
+            sf.spiking.DiehlCook(**SMALL).transform(X)
+        with pytest.raises(kind, match="label"):
+            sf.spiking.DiehlCook(**SMALL).fit(X[:4]).predict(X)
 
 
-@pytest.mark.parametrize("bad", [{"pre": -1}, {"post": np.inf}, {"most": 0}, {"tau_pre": 0.0}, {"exponent": "one"}])
+def test_the_largest_rate_is_a_spike_per_step():
+    assert sf.spiking.DiehlCook(**{**SMALL, "rate": 2000.0}).fit(X[:8]).transform(X[:8]).sum() > 0
+
+
+def test_the_rule_has_the_words_of_the_others():
+    words = {field.name for field in fields(sf.spiking.CompetitiveRule)}
+    others = (sf.spiking.STDP, sf.spiking.TripletSTDP, sf.spiking.WeightDependentSTDP)
+    assert words - {field.name for rule in others for field in fields(rule)} == {"target", "triplet"}
+
+
+@pytest.mark.parametrize("bad", [{"a_minus": -1}, {"a_plus": np.inf}, {"w_max": 0}, {"tau_plus": 0.0}, {"mu": "one"}])
 def test_bad_rules(bad):
     with pytest.raises(UserError):
         sf.spiking.CompetitiveRule(**bad)
@@ -194,5 +233,5 @@ def test_a_part_of_mnist(shared_data):
     """400 units after 3,000 samples: 0.79 to 0.83 in trials, where 0.1 is chance."""
     with np.load(shared_data("mnist/mnist.npz")) as stored:
         x, y = stored["x_train"][:6000], stored["y_train"][:6000]
-    found = sf.spiking.DiehlCook(inhibition="direct", vote="share").fit(x[:3000])
+    found = sf.spiking.DiehlCook(inhibition="direct", vote="share", random_state=0).fit(x[:3000])
     assert found.label(x[:3000], y[:3000]).score(x[5000:], y[5000:]) > 0.75

@@ -35,7 +35,7 @@ def plain(network, arrivals, learn, start):
             gi = gi + game.inhibition * (si.sum() - si)
         ge = ge + w[arrived > 0].astype(float).sum(axis=0)
         if learn:
-            lost = rule.pre * y * w.astype(float) ** rule.exponent
+            lost = rule.a_minus * y * w.astype(float) ** rule.mu
             w = np.maximum(w - np.where(arrived[:, None] > 0, lost, 0), 0).astype(np.float32)
         x = np.where(arrived > 0, 1, x)
         v, free = np.where(s, one.reset, v), np.where(s, t + 1 + one.wait, free)
@@ -43,9 +43,9 @@ def plain(network, arrivals, learn, start):
         if not game.layer:
             gi = gi + game.inhibition * (s.sum() - s)
         if learn:
-            room = np.maximum(rule.most - w.astype(float), 0) ** rule.exponent
-            gain = rule.post * (x - rule.target)[:, None] * room * (z if rule.triplet else 1.0)
-            w = np.where(s & linked, np.clip(w + gain, 0, rule.most), w).astype(np.float32)
+            room = np.maximum(rule.w_max - w.astype(float), 0) ** rule.mu
+            gain = rule.a_plus * (x - rule.target)[:, None] * room * (z if rule.triplet else 1.0)
+            w = np.where(s & linked, np.clip(w + gain, 0, rule.w_max), w).astype(np.float32)
             y, z, theta = np.where(s, 1, y), np.where(s, 1, z), (theta + game.jump * s) * game.fade
         spikes[t] = s
     return spikes, w, theta
@@ -82,10 +82,10 @@ def present(network, arrivals, learn=True):
 
 
 RULES = {
-    "triplet": CompetitiveRule(pre=1e-3, post=0.1),
-    "pairs": CompetitiveRule(pre=2e-2, post=0.05, triplet=False),
-    "bounded": CompetitiveRule(pre=1e-2, post=0.05, target=0.3, exponent=0.4, most=0.8, triplet=False),
-    "linear": CompetitiveRule(pre=0.0, post=0.05, target=0.4, exponent=1.0, triplet=False),
+    "triplet": CompetitiveRule(a_minus=1e-3, a_plus=0.1),
+    "pairs": CompetitiveRule(a_minus=2e-2, a_plus=0.05, triplet=False),
+    "bounded": CompetitiveRule(a_minus=1e-2, a_plus=0.05, target=0.3, mu=0.4, w_max=0.8, triplet=False),
+    "linear": CompetitiveRule(a_minus=0.0, a_plus=0.05, target=0.4, mu=1.0, triplet=False),
 }
 
 
@@ -150,6 +150,10 @@ def test_inputs_fire_as_independent_bernoulli_draws():
 def test_showings_and_samples_have_draws_of_their_own():
     keys = {int(_kernel.presentation_key(np.uint64(5), s, a)) for s in range(200) for a in range(20)}
     assert len(keys) == 4000
+    shown = np.random.default_rng(0).random((500, 6))
+    names = _build.fingerprints(shown)
+    assert len(set(names.tolist())) == 500
+    np.testing.assert_array_equal(_build.fingerprints(shown[::-1]), names[::-1])
 
 
 def test_normalised_units_and_no_others():

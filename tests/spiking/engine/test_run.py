@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -78,3 +80,24 @@ def test_a_unit_that_does_not_exist(units):
     run = simulate(network(), LIF(UNITS), 2.0, 0.01, DT)
     with pytest.raises(UserError, match="no such unit"):
         run.replay(units)
+
+
+def test_a_unit_asked_for_twice():
+    run = simulate(network(), LIF(UNITS), drives(), 0.5, DT)
+    once, twice = run.replay([3, 11]), run.replay([11, 3, 11])
+    assert np.array_equal(twice.v, once.v[:, [1, 0, 1]])
+    assert np.array_equal(twice.probability, once.probability[:, [1, 0, 1]])
+
+
+def test_memory_of_a_replay_goes_with_the_units_asked_for():
+    units = 20_000
+    chain = sf.Wiring.from_edges(np.arange(units - 1), np.arange(1, units), units=units)
+    outside = Arrivals(Spikes([0.1], [7], units, 1.0), 0.1)
+    run = simulate(chain, LIF(units, dt=DT), (np.eye(1, units, 0).ravel() * 2.0, outside), 1.0, DT, delay=3e-3)
+    assert len(run.times) > 10
+    tracemalloc.start()
+    seen = run.replay([0, 1])
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert seen.probability[:, 0].sum() == (run.units == 0).sum()
+    assert most < 20e6  # steps times all units would be 160 MB

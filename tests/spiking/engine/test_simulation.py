@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -177,6 +179,15 @@ BAD = {
     "no input": (dict(drive=None), "no input"),
     "a Poisson drive of rate 0": (dict(drive=PoissonDrive(0.0, 1.0)), "no input"),
     "arrivals that never come": (dict(drive=Arrivals(Spikes([], [], UNITS, 1.0), 1.0)), "no input"),
+    "a drive that leads nowhere": (dict(drive=-1.0), "no input"),
+    "a drive that ends at the threshold": (dict(drive=np.linspace(0, 1.0, UNITS)), "no input"),
+    "synapses that lead nowhere": (dict(neurons=CubaLIF(UNITS, r=2.0), drive=0.4), "no input"),
+    "no leak, and down": (dict(neurons=IF(UNITS), drive=-1.0), "no input"),
+    "a refractory time lost in a step": (dict(neurons=LIF(UNITS, dt=1e-4, refractory=4e-4)), "half a step"),
+    "an adaptation lost in a step": (
+        dict(neurons=LIF(UNITS, dt=1e-4, adaptation=Adaptation(5e-4, 0.1))),
+        "longer than a time constant",
+    ),
     "a delay between steps": (dict(delay=1.5e-3), "number of time steps"),
     "no delay": (dict(delay=0.0), "number of time steps"),
     "delays of other arcs": (dict(delay=[1e-3, 2e-3]), "delays"),
@@ -216,3 +227,33 @@ def test_noise_or_where_they_rest_or_begin_is_input_enough():
     assert len(simulate(wiring, LIF(UNITS, escape=Escape(rate=1e4, width=1.0)), duration=0.05, dt=DT).times)
     assert len(simulate(wiring, LIF(UNITS, v_leak=2.0), duration=0.05, dt=DT).times)
     assert len(simulate(wiring, LIF(UNITS), duration=0.05, dt=DT, initial=1.5).times) >= UNITS
+    assert len(simulate(wiring, IF(UNITS, r=30.0), 1.0, duration=0.05, dt=DT).times)
+    falling = CubaLIF(UNITS, tau_syn=50e-3, tau_mem=5e-3, v_leak=1.5)  # above threshold before the current pulls down
+    assert len(simulate(wiring, falling, -1.0, duration=0.05, dt=DT, initial=0.95).times)
+
+
+def test_delays_of_no_arcs_are_none():
+    none, spikes = sf.Wiring.from_edges([], [], units=1), Spikes([0.003, 0.008], [0, 0], 1, 0.02)
+    for delay in (np.zeros(0), None, DT):
+        run = simulate(none, LIF(1), Arrivals(spikes, 2.0), 0.02, DT, delay=delay)
+        assert run.times.tolist() == pytest.approx([0.003, 0.008])
+
+
+def test_delays_beyond_the_end_take_no_memory_and_never_arrive():
+    pair = sf.Wiring.from_edges([0, 0], [1, 2], [5.0, 5.0])
+    for delay in (1e6, [1e6, 2e-3]):
+        tracemalloc.start()
+        run = simulate(pair, LIF(3), [2.0, 0.0, 0.0], 0.1, DT, delay=delay)
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert most < 50e6
+        assert np.array_equal(run.delay, delay)
+        assert (run.units == 0).sum() == 7
+        assert (run.units == 1).sum() == 0
+        assert (run.units == 2).sum() == (0 if delay == 1e6 else 7)
+        assert np.array_equal(run.replay().probability, run.spikes.counts_in(DT))
+
+
+def test_a_time_constant_of_one_step_in_single_precision():
+    cell = LIF(1, tau=torch.tensor(5e-3), dt=5e-3)
+    assert len(simulate(sf.Wiring.from_edges([], [], units=1), cell, 2.0, 0.1, 5e-3).times) > 5

@@ -70,7 +70,8 @@ def test_lif_is_the_loop(case: dict, slowly) -> None:
     [
         lambda: LIF(7, 10e-3), lambda: LIF(7, torch.linspace(5e-3, 50e-3, 7), v_threshold=torch.linspace(0.5, 1.5, 7)),
         lambda: LIF((2, 3), torch.linspace(5e-3, 50e-3, 6).view(2, 3), refractory=2e-3, reset="soft"),
-        lambda: LIF(1100, 10e-3), lambda: IF(7, r=50.0), lambda: CubaLIF(7, 5e-3, 10e-3, w_in=2.0),
+        lambda: LIF(1100, 10e-3), lambda: IF(7, r=50.0, v_reset=0.3), lambda: LIF(7, 10e-3, v_reset=-0.7),
+        lambda: LIF(7, 10e-3, v_reset=0.3, reset_gradient=True), lambda: CubaLIF(7, 5e-3, 10e-3, w_in=2.0),
         lambda: CubaLIF(7, torch.linspace(2e-3, 9e-3, 7), 10e-3, refractory=2e-3), lambda: LI(7, 10e-3, v_leak=0.5),
     ],
 )  # fmt: skip
@@ -152,3 +153,15 @@ def test_gradients_of_gradients(make, slowly) -> None:
     slow = second()
     assert slow.abs().sum() > 0
     assert torch.allclose(fast, slow, atol=1e-10)
+
+
+@pytest.mark.parametrize("through", [False, True])
+def test_a_reset_is_to_the_bit(through: bool, slowly) -> None:
+    cell = LIF(50, v_reset=0.3, reset_gradient=through)
+    x = torch.full((1, 1, 50), 1.0) + 100 * torch.rand(1, 1, 50, generator=torch.Generator().manual_seed(0))
+    x.requires_grad_()
+    for _ in range(2):
+        spikes, state = cell(x)
+        assert torch.equal(state.v[spikes[0] > 0], torch.full_like(state.v, 0.3)[spikes[0] > 0])
+        assert 0 < spikes.sum() < 50
+        slowly()

@@ -163,3 +163,48 @@ def test_noise_off_is_the_deterministic_neuron() -> None:
     assert torch.equal(still(x)[0], LIF(4, 10e-3)(x)[0])
     still.stochastic = True
     assert not torch.equal(still(x)[0], LIF(4, 10e-3)(x)[0])
+
+
+def test_the_count_of_sequences_is_kept_and_can_be_set() -> None:
+    x = torch.full((50, 4, 4), 0.9)
+    one, other = (LIF(4, escape=NOISE, rng=7) for _ in range(2))
+    one(x)
+    assert one.begun == 4
+    other.load_state_dict(one.state_dict())
+    assert torch.equal(other(x)[0], one(x)[0])
+    one.begun = other.begun = 2
+    assert torch.equal(other(x)[0], one(x)[0])
+    plain = LIF(4)
+    plain.load_state_dict(one.state_dict())
+    assert "begun" not in plain.state_dict()
+    one.load_state_dict(plain.state_dict())  # says nothing of noise
+    assert one.begun == 6
+    net = nn.Sequential(nn.Linear(4, 4), one)
+    assert int(net.state_dict()["1.begun"]) == 6
+    for cell, number in ((plain, 3), (one, -1), (one, 0.5)):
+        with pytest.raises(UserError):
+            cell.begun = number
+
+
+@pytest.mark.parametrize("name", ["LIF", "LI", "CubaLIF", "CobaLIF", "SRM0"])
+@pytest.mark.parametrize("tau", [-1e-3, 0.5e-3, float("nan")])
+def test_a_learned_time_constant_stays_above_a_step(name: str, tau: float) -> None:
+    made = {"LIF": LIF, "LI": LI, "CubaLIF": CubaLIF, "CobaLIF": CobaLIF, "SRM0": SRM0}[name]
+    which = {"CubaLIF": "tau_syn", "CobaLIF": "tau_e", "SRM0": "tau_after"}.get(name, "tau")
+    cell = made(2, **{which: nn.Parameter(torch.tensor(5e-3))})
+    cell(current(5, 1, 2))
+    with torch.no_grad():
+        getattr(cell, which).fill_(tau)
+    with pytest.raises(UserError, match="longer than a time constant"):
+        cell(current(5, 1, 2))
+
+
+@pytest.mark.parametrize("units", [None, "ab", 0, (), (2, 0), 1.5, torch.tensor(3)])
+def test_units_are_numbers(units: object) -> None:
+    with pytest.raises(UserError, match="units is a number"):
+        LIF(units)
+
+
+def test_a_step_is_not_longer_than_the_adaptation() -> None:
+    with pytest.raises(UserError, match="longer than a time constant"):
+        LIF(2, adaptation=Adaptation(tau=1e-6, step=0.1))

@@ -9,7 +9,7 @@ from torch import nn
 
 from sparsefire import masks, sparsify
 from sparsefire.errors import UserError
-from sparsefire.spiking import LIF, STDP, Homeostasis, Plastic, Spikes
+from sparsefire.spiking import LI, LIF, STDP, Homeostasis, Plastic, Spikes, constrain
 
 
 def made() -> nn.Linear:
@@ -82,5 +82,65 @@ def test_bad_input() -> None:
         (lambda: Homeostasis(made(), 5.0).step(torch.full((5, 3), 0.5)), "no spikes"),
         (lambda: Homeostasis(made(), 5.0).step(torch.zeros(3)), "no spikes"),
     ):  # fmt: skip
+        with pytest.raises(UserError, match=words):
+            make()
+
+
+@pytest.mark.parametrize("reset", ["hard", "soft"])
+def test_silence_takes_no_threshold_down_to_the_reset(reset: str) -> None:
+    neuron = LIF(3, v_threshold=-52.0, v_reset=-65.0, v_leak=-70.0, reset=reset)
+    care = Homeostasis(made(), 5.0, neuron=neuron, tau=0.1, scaling=0.0, threshold=100.0)
+    for _ in range(20):
+        care.step(torch.zeros(100, 3))
+    foot = -65.0 if reset == "hard" else -70.0
+    np.testing.assert_allclose(neuron.v_threshold, foot + 0.01 * (-52.0 - foot))
+    spikes, _ = neuron(torch.zeros(50, 1, 3))
+    assert spikes.sum() == 0  # v rests at the leak, below
+
+
+def test_thresholds_that_are_learned_stay_parameters() -> None:
+    held = nn.Parameter(torch.ones(3))
+    neuron = LIF(3, v_threshold=held)
+    Homeostasis(made(), 5.0, neuron=neuron, threshold=1.0).step(torch.ones(10, 3))
+    assert neuron.v_threshold is held
+    assert bool((held > 1).all())
+    with pytest.raises(UserError, match="learned"):
+        Homeostasis(made(), 5.0, neuron=LIF(3, v_threshold=nn.Parameter(torch.tensor(1.0))))
+
+
+def test_it_resumes() -> None:
+    spikes = (torch.rand(4, 200, 3, generator=torch.Generator().manual_seed(2)) < 0.02).float()
+    nets = [(made(), LIF(3)) for _ in range(2)]
+    cares = [Homeostasis(layer, 20.0, neuron=cells, tau=0.5, threshold=9.0) for layer, cells in nets]
+    for part in spikes[:2]:
+        cares[0].step(part)
+    for one, other in zip(*nets, strict=True):
+        other.load_state_dict(one.state_dict())
+    cares[1].load_state_dict(cares[0].state_dict())
+    for part in spikes[2:]:
+        for care in cares:
+            care.step(part)
+    np.testing.assert_array_equal(cares[0].firing_rates, cares[1].firing_rates)
+    assert torch.equal(nets[0][0].weight, nets[1][0].weight)
+    assert torch.equal(nets[0][1].v_threshold, nets[1][1].v_threshold)
+    for bad in (3, {}, {"firing_rates": torch.zeros(4)}, Homeostasis(made(), 5.0).state_dict()):
+        with pytest.raises(UserError, match="something else"):
+            cares[1].load_state_dict(bad)
+
+
+def test_the_stored_numbers_of_a_chip_are_scaled() -> None:
+    layer, free = made(), made()
+    constrain(layer, weight_bits=4, mismatch=0.2, rng=0)
+    for one in (layer, free):
+        Homeostasis(one, 5.0, scaling=2.0).step(torch.zeros(500, 3))
+    assert torch.equal(masks.own_parameter(layer), free.weight)
+
+
+def test_bad_types() -> None:
+    for make, words in (
+        (lambda: Homeostasis(made(), "x"), "target"),
+        (lambda: Homeostasis(made(), 5.0, neuron="x"), "no neurons"),
+        (lambda: Homeostasis(made(), 5.0, neuron=LI(3)), "no neurons"),
+    ):
         with pytest.raises(UserError, match=words):
             make()

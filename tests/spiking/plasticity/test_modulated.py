@@ -179,3 +179,10 @@ def test_bad_input() -> None:
     ):  # fmt: skip
         with pytest.raises(UserError, match=words):
             make()
+
+
+def test_rewards_that_are_no_numbers() -> None:
+    pre = post = np.zeros((10, 1, 1))
+    for bad in (("a", "b"), ([0.1], "b"), (None, [1.0])):
+        with pytest.raises(UserError, match="times and amounts"):
+            RewardSTDP()(pre, post, np.zeros((1, 1)), bad)

@@ -11,7 +11,17 @@ from torch import nn
 
 from sparsefire import masks, sparsify
 from sparsefire.errors import UserError
-from sparsefire.spiking import LIF, STDP, Plastic, RewardSTDP, Sequential, SimplexSTDP, Spikes, WeightDependentSTDP
+from sparsefire.spiking import (
+    LIF,
+    STDP,
+    Plastic,
+    RewardSTDP,
+    Sequential,
+    SimplexSTDP,
+    Spikes,
+    WeightDependentSTDP,
+    constrain,
+)
 
 
 def layer(seed: int = 0, density: float | None = None) -> nn.Linear:
@@ -174,3 +184,56 @@ def test_bad_input() -> None:
     ):  # fmt: skip
         with pytest.raises(UserError, match=words):
             make()
+
+
+@pytest.mark.parametrize("density", [None, 0.5])
+@pytest.mark.parametrize("rule", [STDP(a_plus=0.05, a_minus=0.02), WeightDependentSTDP()])
+def test_on_a_chip_the_stored_numbers_learn(density: float | None, rule: STDP) -> None:
+    """What spikes say reaches the accumulator whole, however coarse the levels are that the layer computes with."""
+    free, own = layer(density=density), layer(density=density)
+    for one in (free, own):
+        masks.write_weight_(one, 0.3 + 0.1 * one.weight)
+    plastic, on_chip = Plastic(free, rule, w_min=0.0, w_max=1.0), Plastic(own, rule, w_min=0.0, w_max=1.0)
+    net = constrain(Sequential(on_chip, LIF(7)), weight_bits=3, mismatch=0.3, backward=False, rng=0)
+    state = other = None
+    for seed in range(5):
+        pre, post = spikes(seed)
+        net(pre)
+        state, other = plastic.learn(pre, post, state=state), on_chip.learn(pre, post, state=other)
+    plastic.bound_(), on_chip.bound_()
+    assert torch.equal(masks.stored_weight(own), free.weight)
+    device = own.parametrizations["weight"][-1]
+    level = own.weight / device.factor / device.scale(masks.stored_weight(own), 3)
+    assert torch.allclose(level, level.round(), atol=1e-4)
+    assert not torch.allclose(own.weight, free.weight, atol=1e-2)
+
+
+def test_stdp_learns_a_pattern_on_a_chip_without_a_backward_pass() -> None:
+    rule = STDP(tau_plus=20e-3, tau_minus=20e-3, a_plus=0.03, a_minus=0.04)  # depresses what comes at any time
+    plastic = Plastic(nn.Linear(20, 4, bias=False), rule, w_min=0.0, w_max=1.0)
+    torch.manual_seed(0)
+    nn.init.uniform_(plastic.layer.weight, 0.2, 0.4)
+    cells = LIF(4, tau=10e-3, r=4.0)
+    net = constrain(Sequential(plastic, cells), weight_bits=4, mismatch=0.1, backward=False, rng=0)
+    generator = torch.Generator().manual_seed(1)
+    pattern = torch.zeros(200, 1, 20)
+    pattern[::50, :, :10] = 1  # half of the inputs fire together, the others alone
+    for _ in range(60):
+        noise = (torch.rand(200, 1, 20, generator=generator) < 0.02).float()
+        x = (pattern + noise).clamp(max=1)
+        plastic.learn(x, net(x)[0])
+    weight = plastic.layer.weight.detach()
+    assert float(weight[:, :10].mean()) > 0.6 > 0.3 > float(weight[:, 10:].mean())
+    assert net(pattern)[0].sum() > 2 * net(pattern.roll(10, dims=2))[0].sum()
+    assert net(pattern)[0].sum() > 12  # 4 cells, 4 times
+
+
+def test_rules_refuse_what_is_no_state() -> None:
+    pre, post = spikes()
+    weight = torch.full((7, 12), 0.5)
+    for rule in (STDP(), SimplexSTDP(0.1), RewardSTDP()):
+        for bad in (3, "x", (1,), ("a", "b"), ("a", "b", "c", "d"), (None,) * 4):
+            with pytest.raises(UserError, match="no state"):
+                rule.run(pre, post, weight, state=bad)
+        after = rule.run(pre, post, weight)[1]
+        rule.run(pre, post, weight, state=after)

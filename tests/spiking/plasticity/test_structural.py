@@ -8,7 +8,7 @@ from torch import nn
 
 from sparsefire import masks
 from sparsefire.errors import UserError
-from sparsefire.spiking import LIF, STDP, Plastic, Sequential, StructuralPlasticity
+from sparsefire.spiking import LIF, STDP, Plastic, Sequential, StructuralPlasticity, constrain
 
 
 def network() -> Sequential:
@@ -94,3 +94,23 @@ def test_bad_input() -> None:
         with pytest.raises(UserError, match=words):
             StructuralPlasticity(net, **options)
         assert not masks.masks(net)
+
+
+def test_it_goes_on_under_the_constraints_of_a_chip() -> None:
+    net, free = network(), network()
+    found = []
+    for one in (net, free):
+        rewiring = StructuralPlasticity(one, 0.3, share=0.2, w_new=0.3, rng=0)
+        if one is net:
+            constrain(net, weight_bits=None, mismatch=0.3, backward=False, rng=0)
+        found.append(rewiring.step())
+        assert abs(masks.density(one) - 0.3) < 0.01
+    assert found[0] == found[1] > 0
+    fresh = masks.stored_weight(net[0].layer) == 0.3
+    assert int(fresh.sum()) == int((free[0].layer.weight == 0.3).sum()) > 0
+
+
+def test_a_share_that_is_no_number() -> None:
+    for bad in ("a", None, True):
+        with pytest.raises(UserError, match="share"):
+            StructuralPlasticity(network(), 0.2, share=bad)

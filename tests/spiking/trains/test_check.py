@@ -12,6 +12,7 @@ import pytest
 import sparsefire as sf
 from sparsefire.errors import UserError
 from sparsefire.spiking import (
+    Escape,
     EscapeLIF,
     GammaRenewal,
     Hawkes,
@@ -165,7 +166,7 @@ def test_spikes_alone_are_described() -> None:
 
 def test_a_simulated_network() -> None:
     wiring = sf.wiring.erdos_renyi(120, 0.1, rng=0)
-    cell = sf.spiking.LIF(120, tau=20e-3, escape=sf.spiking.Escape(rate=100.0, width=0.2), refractory=2e-3)
+    cell = sf.spiking.LIF(120, tau=20e-3, escape=Escape(rate=100.0, width=0.2), refractory=2e-3)
     run = sf.spiking.simulate(wiring, cell, 0.9, duration=3.0, dt=1e-3, rng=0, weights=0.02)
     found = check(run)
     assert found.passed is True, str(found)
@@ -187,8 +188,8 @@ def test_a_simulated_network_without_noise() -> None:
 
 def test_simulated_neurons_without_arcs_are_the_renewal_law() -> None:
     """The engine in steps of 0.1 ms against the law of continuous time, which knows nothing of it."""
-    law = EscapeLIF(20e-3, 20.0, 15.0, escape_rate=100.0, escape_width=2.0)
-    cell = sf.spiking.LIF(200, tau=20e-3, v_threshold=15.0, escape=sf.spiking.Escape(rate=100.0, width=2.0))
+    law = EscapeLIF(20e-3, 20.0, 15.0, escape=Escape(rate=100.0, width=2.0))
+    cell = sf.spiking.LIF(200, tau=20e-3, v_threshold=15.0, escape=Escape(rate=100.0, width=2.0))
     none = sf.Wiring.from_edges([], [], units=200)
     run = sf.spiking.simulate(none, cell, 20.0, duration=4.0, dt=1e-4, rng=0)
     gaps = np.concatenate([np.diff(train) for train in run.spikes.trains()])

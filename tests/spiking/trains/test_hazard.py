@@ -7,9 +7,9 @@ import pytest
 from scipy import integrate, special
 
 from sparsefire.errors import UserError
-from sparsefire.spiking import EscapeLIF, HazardRenewal
+from sparsefire.spiking import Escape, EscapeLIF, HazardRenewal
 
-LAW = EscapeLIF(tau=20e-3, drive=20.0, v_threshold=15.0, escape_rate=100.0, escape_width=2.0)
+LAW = EscapeLIF(tau=20e-3, drive=20.0, v_threshold=15.0, escape=Escape(rate=100.0, width=2.0))
 
 
 def test_figures_of_the_leaky_neuron() -> None:
@@ -19,7 +19,7 @@ def test_figures_of_the_leaky_neuron() -> None:
 
 @pytest.mark.parametrize("form", ["exponential", "linear", "erf"])
 def test_moments_by_adaptive_quadrature(form: str) -> None:
-    law = EscapeLIF(20e-3, 1.5, 1.0, v_leak=0.1, escape_rate=80.0, escape_width=0.3, form=form, refractory=3e-3)
+    law = EscapeLIF(20e-3, 1.5, 1.0, v_leak=0.1, escape=Escape(80.0, 0.3, form), refractory=3e-3)
 
     def hazard(s: float) -> float:
         x = (1.6 - 1.6 * np.exp(-s / 20e-3) - 1.0) / 0.3
@@ -45,7 +45,7 @@ def test_draws_of_the_leaky_neuron() -> None:
 
 
 def test_little_noise_is_the_deterministic_neuron() -> None:
-    law = EscapeLIF(20e-3, 2.0, 1.0, escape_rate=1e4, escape_width=1e-3, refractory=2e-3)
+    law = EscapeLIF(20e-3, 2.0, 1.0, escape=Escape(rate=1e4, width=1e-3), refractory=2e-3)
     assert law.mean == pytest.approx(2e-3 + 20e-3 * np.log(2.0 / 1.0), rel=5e-3)
     assert law.cv < 0.02
     assert law.potential(1.0) == pytest.approx(2.0)
@@ -66,7 +66,7 @@ def test_weibull_hazard() -> None:
     "call",
     [
         lambda: EscapeLIF(tau=0.0),
-        lambda: EscapeLIF(form="step"),
+        lambda: EscapeLIF(escape=Escape(form="step")),
         lambda: EscapeLIF(drive=float("inf")),
         lambda: EscapeLIF(refractory=-1.0),
         lambda: HazardRenewal(3.0),

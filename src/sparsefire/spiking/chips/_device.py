@@ -30,6 +30,7 @@ class Device(nn.Module):
     factor: Tensor
     exponent: Tensor
     dither: Tensor
+    stores = True  # for sparsefire.masks: what is written to the layer is the stored number
 
     def __init__(self, layer: nn.Module, chip: Chip, rng: int, name: str) -> None:
         super().__init__()

@@ -12,8 +12,11 @@ from torch import Tensor, nn
 from sparsefire import masks
 from sparsefire.errors import UserError
 from sparsefire.spiking.chips.constraints import device_of
+from sparsefire.spiking.chips.placing import layers_of
 from sparsefire.spiking.neurons.neuron import Neuron
 from sparsefire.spiking.neurons.readout import LI
+from sparsefire.spiking.perceptron import SpikingPerceptron
+from sparsefire.spiking.recurrent import Recurrent
 
 
 @dataclass(frozen=True)
@@ -25,16 +28,20 @@ class Costs:
         mac: a multiplication and an addition: a number that meets a weight.
         update: one step of one neuron.
         source: where the figures are from.
+        idle: one step of a neuron that no current reaches in it and that does not fire; None is ``update``.
     """
 
     ac: float
     mac: float
     update: float
     source: str
+    idle: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("ac", "mac", "update"):
+        for name in ("ac", "mac", "update", "idle"):
             value = getattr(self, name)
+            if name == "idle" and value is None:
+                continue
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
                 raise UserError(f"the cost {name} is out of range.", came=repr(value), expected="joules, 0 or more")
 
@@ -46,8 +53,10 @@ HOROWITZ = Costs(
 )  # fmt: skip
 LOIHI = Costs(
     23.6e-12, 23.6e-12, 81e-12,
-    "Loihi, 14 nm: synaptic operation 23.6 pJ, update of an active neuron 81 pJ (Davies et al. 2018, "
+    "Loihi, 14 nm, simulated: synaptic operation at least 23.6 pJ, update of an active neuron 81 pJ, of an inactive "
+    "one 52 pJ; taken for inactive: one that no current reaches and that does not fire (Davies et al. 2018, "
     "doi:10.1109/MM.2018.112130359)",
+    idle=52e-12,
 )  # fmt: skip
 
 
@@ -74,6 +83,8 @@ class Account:
     Attributes:
         layers: by layer.
         neuron_updates: steps times neurons.
+        idle_updates: those of them in which no current reaches the neuron and it does not fire; none of a
+            :class:`~sparsefire.spiking.Recurrent` layer.
         activation_sparsity: share of zeros in what neurons give, NaN without neurons.
         connection_sparsity: share of zeros among weights.
         footprint: bytes of the stored parameters and buffers, masks and devices among them.
@@ -83,6 +94,7 @@ class Account:
 
     layers: tuple[LayerOperations, ...]
     neuron_updates: float
+    idle_updates: float
     activation_sparsity: float
     connection_sparsity: float
     footprint: int
@@ -107,7 +119,9 @@ class Account:
     @property
     def joules(self) -> float:
         """Energy for one sample."""
-        return self.acs * self.costs.ac + self.macs * self.costs.mac + self.neuron_updates * self.costs.update
+        idle = self.costs.update if self.costs.idle is None else self.costs.idle
+        neurons = (self.neuron_updates - self.idle_updates) * self.costs.update + self.idle_updates * idle
+        return self.acs * self.costs.ac + self.macs * self.costs.mac + neurons
 
     @property
     def table(self) -> str:
@@ -117,6 +131,7 @@ class Account:
             ("effective ACs", f"{self.acs:,.1f}"),
             ("effective MACs", f"{self.macs:,.1f}"),
             ("neuron updates", f"{self.neuron_updates:,.0f}"),
+            ("of them idle", f"{self.idle_updates:,.0f}"),
             ("activation sparsity", f"{self.activation_sparsity:.4f}"),
             ("connection sparsity", f"{self.connection_sparsity:.4f}"),
             ("footprint, bytes", f"{self.footprint:,}"),
@@ -135,13 +150,14 @@ def energy(net: nn.Module, x: Tensor, *, costs: Costs = HOROWITZ, samples: int |
     a multiplication and an addition (MAC). Biases do not count.
 
     Args:
-        net: with linear or convolutional layers, and neurons.
-        x: spikes or currents [time, batch, …].
+        net: with linear or convolutional layers, and neurons. Of a :class:`~sparsefire.spiking.SpikingPerceptron` its
+            ``net`` is counted, every layer in every step, as a chip would run it.
+        x: spikes or currents [time, batch, …]; rows [batch, …] for a perceptron.
         costs: of operations; :data:`HOROWITZ` or :data:`LOIHI` or other figures.
         samples: how many x holds, where its second axis is not the batch.
 
     Raises:
-        UserError: for x without time and batch, or a network without such layers.
+        UserError: for x without time and batch, no samples, or a network without such layers.
 
     >>> from sparsefire.spiking import LIF, Sequential
     >>> layer = nn.Linear(3, 2); _ = layer.weight.data.copy_(torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]]))
@@ -149,6 +165,8 @@ def energy(net: nn.Module, x: Tensor, *, costs: Costs = HOROWITZ, samples: int |
     >>> found.dense, found.acs, found.macs, found.neuron_updates  # 2 steps; spikes meet 2 and 1 weights
     (12.0, 3.0, 0, 4.0)
     """
+    if isinstance(net, SpikingPerceptron) and isinstance(x, Tensor) and x.ndim >= 2:
+        net, x = net.net, x.flatten(1).expand(int(net.steps), -1, -1)
     if not isinstance(x, Tensor) or (x.ndim < 3 and samples is None):
         came = f"shape {list(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
         raise UserError("the input needs axes of time and batch.", came=came, expected="[time, batch, …]")
@@ -156,12 +174,14 @@ def energy(net: nn.Module, x: Tensor, *, costs: Costs = HOROWITZ, samples: int |
         raise UserError(
             "costs are those of operations.", came=type(costs).__name__, expected="Costs(ac, mac, update, …)"
         )
-    found = masks.layers(net)
+    found = layers_of(net)
     if not found:
         raise UserError("there is nothing to count.", came=type(net).__name__, expected="linear layers in a network")
     batch = x.shape[1] if samples is None else samples
+    if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
+        raise UserError("samples is how many there are.", came=repr(batch), expected="1 or more")
     counted: dict[str, list[Any]] = {name: [0.0, 0.0, True] for name in found}
-    fired, updates = [0.0, 0], list[float]()
+    fired, updates, idle = [0.0, 0], list[float](), list[float]()
 
     def count(name: str) -> Any:
         def hook(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
@@ -173,9 +193,12 @@ def energy(net: nn.Module, x: Tensor, *, costs: Costs = HOROWITZ, samples: int |
 
         return hook
 
-    def watch(neuron: nn.Module, _: Any, output: Any) -> None:
+    def watch(neuron: nn.Module, inputs: Any, output: Any) -> None:
         spikes = output[0]
         updates.append(spikes.numel() / batch)
+        silent = spikes == 0 if not isinstance(neuron, LI) else torch.ones_like(spikes, dtype=torch.bool)
+        if not isinstance(neuron, Recurrent):  # whose own spikes are currents, too
+            idle.append(float(((inputs[0] == 0) & silent).sum()) / batch)
         if not isinstance(neuron, LI):  # whose output is a potential
             fired[0] += float(spikes.count_nonzero())
             fired[1] += spikes.numel()
@@ -194,6 +217,7 @@ def energy(net: nn.Module, x: Tensor, *, costs: Costs = HOROWITZ, samples: int |
             LayerOperations(name, dense / batch, some / batch, ac) for name, (dense, some, ac) in counted.items()
         ),
         neuron_updates=sum(updates),
+        idle_updates=sum(idle),
         activation_sparsity=1 - fired[0] / fired[1] if fired[1] else math.nan,
         connection_sparsity=1 - sum(kept.values()) / sum(weight.numel() for weight in weights.values()),
         footprint=sum(tensor.numel() * tensor.element_size() for tensor in [*net.parameters(), *net.buffers()]),

@@ -23,8 +23,10 @@ class Chip:
         stochastic_rounding: round up with the probability of the remainder, which is right on average, once each time
             weights are written; False rounds to the nearest level.
         fan_in: the most synapses that a neuron can have; the largest weights stay.
-        mismatch: relative standard deviation of devices: each weight, time constant and threshold has its own fixed
-            factor, log-normal with mean 1.
+        mismatch: relative standard deviation of devices: each weight, time constant (every parameter that begins with
+            ``tau``) and threshold has its own fixed factor, log-normal with mean 1. That of a threshold multiplies its
+            distance from v_reset, or from v_leak where the reset is soft or there is none. What is one number for all
+            neurons by construction, an :class:`~sparsefire.spiking.Adaptation`, stays.
         drift: ν of the law (t/t₀)^(−ν) by which weights fade after they were written
             (Joshi et al. 2020, doi:10.1038/s41467-020-16108-9); ν differs between devices as ``mismatch`` says.
         backward: False refuses back-propagation through the network; a layer's own derivative by its weights stays.

@@ -14,10 +14,8 @@ from sparsefire.randomness import integer
 from sparsefire.spiking.chips._device import Device, mismatched
 from sparsefire.spiking.chips._no_backward import wall_off
 from sparsefire.spiking.chips.chip import Chip, chip_of
-from sparsefire.spiking.chips.placing import cores
+from sparsefire.spiking.chips.placing import cores, layers_of
 from sparsefire.spiking.neurons.neuron import Neuron, check_step
-
-_TIMES = ("tau", "tau_mem", "tau_syn")
 
 
 def constrain(
@@ -47,7 +45,8 @@ def constrain(
 
     Raises:
         UserError: no such layer, a network already constrained, a neuron that no core can hold, a time constant that
-            mismatch makes shorter than the step (try another rng). The network is then as it was.
+            mismatch makes shorter than the step (try another rng), one ``nn.Parameter`` for all neurons that devices
+            would have to differ in. The network is then as it was.
 
     >>> _ = torch.manual_seed(0); net = constrain(nn.Linear(8, 3), weight_bits=2, rng=0)
     >>> sorted(set(net.weight[0].detach().div(net.weight[0].abs().max()).tolist()))  # levels −s, 0 and s
@@ -56,7 +55,7 @@ def constrain(
     [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
     """
     wanted = chip_of(chip, limits)
-    found = masks.layers(net)
+    found = layers_of(net)
     if not found:
         raise UserError(
             "there is nothing to constrain.", came=type(net).__name__, expected="linear layers in a network"
@@ -80,8 +79,9 @@ def constrain(
     for name, part in parts.items():
         for key, value in changed[name].items():
             if key in part._parameters:
-                value = nn.Parameter(value)
-            setattr(part, key, value)
+                part._parameters[key].data.copy_(value)  # type: ignore[union-attr]  # the optimizer holds it
+            else:
+                setattr(part, key, value)
     if not wanted.backward:
         wall_off(net, [*found.values(), *parts.values()])
     return net
@@ -103,7 +103,7 @@ def age(net: nn.Module, seconds: float) -> nn.Module:
     """
     if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 1 <= seconds < float("inf"):
         raise UserError("the age of weights is out of range.", came=repr(seconds), expected="seconds, 1 or more")
-    devices = [device for layer in masks.layers(net).values() if (device := device_of(layer)) is not None]
+    devices = [device for layer in layers_of(net).values() if (device := device_of(layer)) is not None]
     if not devices:
         raise UserError("the network has no devices that could age.", expected="a network from constrain")
     for device in devices:
@@ -140,10 +140,31 @@ def _mismatched_neuron(neuron: Neuron, mismatch: float, rng: int, name: str) -> 
     """Return the time constants and thresholds of neurons whose devices differ."""
     if not mismatch:
         return {}
+    held = {**neuron._parameters, **neuron._buffers}
+    taus = [key for key, value in held.items() if key.startswith("tau") and value is not None]
     found: dict[str, Tensor] = {}
-    for key in (*_TIMES, "v_threshold"):
-        value = getattr(neuron, key, None)
-        if isinstance(value, Tensor):
-            found[key] = value.detach() * mismatched(value.detach().expand(neuron.shape), mismatch, rng, name, key)
-    check_step(neuron.dt, "exponential", **{key: value for key, value in found.items() if key in _TIMES})
+    for key in (*taus, *(["v_threshold"] if held.get("v_threshold") is not None else [])):
+        value: Any = held[key]
+        if isinstance(value, nn.Parameter) and tuple(value.shape) != neuron.shape:
+            raise UserError(
+                f"the devices of {name!r} differ in {key}, which is one learned number for all of them.",
+                came=f"nn.Parameter of shape {list(value.shape)}", expected=f"shape {list(neuron.shape)}",
+                attempt=f"{key}=nn.Parameter(torch.full(({', '.join(map(str, neuron.shape))},), …))",
+            )  # fmt: skip
+        value = value.detach()
+        factor = mismatched(value.expand(neuron.shape), mismatch, rng, name, key)
+        foot = _foot(neuron).to(value) if key == "v_threshold" else torch.zeros_like(value)
+        found[key] = foot + (value - foot) * factor
+    check_step(neuron.dt, "exponential", **{key: found[key] for key in taus})
+    if getattr(neuron, "reset", None) == "hard" and bool((found["v_threshold"] <= neuron.v_reset).any()):  # type: ignore[operator]
+        raise UserError(
+            f"mismatch takes a threshold of {name!r} down to v_reset: a neuron that fired once would fire for ever.",
+            came=f"mismatch {mismatch:g}", expected="thresholds that v_reset is clearly below", attempt="another rng",
+        )  # fmt: skip
     return found
+
+
+def _foot(neuron: Any) -> Tensor:
+    """Return the potential that a threshold is measured from."""
+    where = "v_reset" if getattr(neuron, "reset", None) == "hard" else "v_leak"
+    return getattr(neuron, where, torch.zeros(())).detach()

@@ -28,16 +28,28 @@ def cores(
         fan_in: counts at most so many synapses for a neuron.
 
     Raises:
-        UserError: a neuron with more synapses than a core holds, by the name of its layer; a convolution without
-            ``input_shape``.
+        UserError: no network, no chip; a neuron with more synapses than a core holds, by the name of its layer; a
+            convolution without ``input_shape``.
 
     >>> cores(nn.Linear(100, 10), Chip(synapses_per_core=256))
     {'': 5}
     """
+    found = layers_of(net)
+    if not isinstance(chip, Chip):
+        raise UserError("cores are those of a chip.", came=repr(chip), expected="Chip(synapses_per_core=…)")
     positions = _positions(net, input_shape)
-    return {
-        name: _packed(name, layer, positions.get(name, 1), chip, fan_in) for name, layer in masks.layers(net).items()
-    }
+    return {name: _packed(name, layer, positions.get(name, 1), chip, fan_in) for name, layer in found.items()}
+
+
+def layers_of(net: nn.Module) -> dict[str, nn.Module]:
+    """Return the linear and convolutional layers of what has to be a network.
+
+    >>> list(layers_of(nn.Sequential(nn.Linear(3, 2), nn.Tanh())))
+    ['0']
+    """
+    if not isinstance(net, nn.Module):
+        raise UserError("this is no network.", came=type(net).__name__, expected="a torch module")
+    return masks.layers(net)
 
 
 def _packed(name: str, layer: nn.Module, positions: int, chip: Chip, fan_in: int | None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -38,19 +39,40 @@ class Network:
         """How many excitatory units there are."""
         return len(self.state.theta)
 
-    def show(self, images: np.ndarray, scale: float, first: int, key: np.uint64, learn: bool) -> tuple[np.ndarray, int]:
-        """Return the spike counts of some images and how many presentations they took."""
+    @property
+    def silent(self) -> bool:
+        """Whether no unit ever fired while it learned."""
+        return bool((self.state.last_unit <= _kernel.NEVER).all())
+
+    def learn(self, images: np.ndarray, white: float, first: int, key: np.uint64) -> int:
+        """Learn from images, whose draws are called by their numbers from ``first`` on; return the presentations."""
+        names = np.arange(first, first + len(images), dtype=np.uint64)
+        return self._show(np.ascontiguousarray(images, float) / white, names, key, True)[1]
+
+    def respond(self, images: np.ndarray, white: float, key: np.uint64) -> np.ndarray:
+        """Return the spike counts of images, each from rest and with draws called by what it shows."""
+        shown = np.ascontiguousarray(images, float) / white + 0.0  # -0.0 is 0.0
+        at_rest = replace(self, state=state_at_rest(self.state.weights, self.state.theta, self.cells))
+        return at_rest._show(shown, fingerprints(shown), key, False)[0]
+
+    def _show(self, images: np.ndarray, names: np.ndarray, key: np.uint64, learn: bool) -> tuple[np.ndarray, int]:
         counts = np.empty((len(images), self.units), np.int64)
-        numbers = np.ascontiguousarray(images, float)
         shown = _kernel.show_all(
-            numbers, scale, first, key, learn, self.clock, self.state, self.cells, self.competition, self.learning,
+            images, names, key, learn, self.clock, self.state, self.cells, self.competition, self.learning,
             self.senders, self.traces, counts,
         )  # fmt: skip
         return counts, shown
 
-    def at_rest(self) -> Network:
-        """Return a network with the same weights and thresholds, and membranes of its own."""
-        return replace(self, state=state_at_rest(self.state.weights, self.state.theta, self.cells))
+
+def fingerprints(images: np.ndarray) -> np.ndarray:
+    """Return a hash of each image, uint64 [n]: of the bytes of its intensities.
+
+    >>> a, b = fingerprints(np.eye(2))
+    >>> bool(a == b), bool(a == fingerprints(np.eye(1, 2))[0])
+    (False, True)
+    """
+    digests = b"".join(hashlib.blake2b(image.tobytes(), digest_size=8).digest() for image in images)
+    return np.frombuffer(digests, "<u8").astype(np.uint64)
 
 
 def build(given: Any, rng: int) -> Network:
@@ -65,23 +87,34 @@ def build(given: Any, rng: int) -> Network:
     dt = 1e3 * number("dt", given.dt)  # milliseconds from here on
     if dt > 1.0:
         raise UserError("the step is longer than a time constant.", came=f"dt={given.dt!r}", expected="at most 1e-3 s")
+    taus = {name: number(name, getattr(rule, name)) for name in ("tau_plus", "tau_minus", "tau_y")}
+    taus["theta_decay"] = number("theta_decay", given.theta_decay)
+    for name, tau in taus.items():
+        if 1e3 * tau < dt:
+            raise UserError("the step is longer than a time constant.", came=f"{name}={tau:g}, dt={given.dt!r}",
+                            expected=f"{name} of at least {given.dt!r} s")  # fmt: skip
     senders = connections(units, inputs, number("density", given.density), rng)
     total = 0.0 if given.total is None else number("total", given.total)
-    if total > rule.most * senders.shape[1]:
+    if total > rule.w_max * senders.shape[1]:
         raise UserError(
             "weights cannot add up to so much.", came=f"total={total:g}",
-            expected=f"at most {rule.most:g} for each of {senders.shape[1]} inputs",
+            expected=f"at most {rule.w_max:g} for each of {senders.shape[1]} inputs",
         )  # fmt: skip
     weights = first_weights(units, inputs, senders, total, rng)
     cells = (
         Membrane(dt / 100, -65.0, -65.0, -52.0 - _OFFSET, 0.0, -100.0, np.exp(-dt), np.exp(-dt / 2), round(5 / dt)),
         Membrane(dt / 10, -60.0, -45.0, -40.0, 0.0, -85.0, np.exp(-dt), np.exp(-dt / 2), round(2 / dt)),
     )
-    fade = float(np.exp(-dt * 1e-3 / number("theta_decay", given.theta_decay)))
+    fade = float(np.exp(-dt * 1e-3 / taus["theta_decay"]))
     strength, jump = number("strength", given.strength, zero=True), number("theta_plus", given.theta_plus, zero=True)
     chance = number("rate", given.rate) * dt * 1e-3
+    if chance > 1 + 1e-12:
+        raise UserError(
+            "an input cannot fire more than once per step.", came=f"rate={given.rate:g} with dt={given.dt!r}",
+            expected=f"a rate of at most {1e3 / dt:g} Hz",
+        )  # fmt: skip
     ages = np.arange(max(round(1e3 * _MEMORY / dt), 2)) * dt * 1e-3
-    traces = np.exp(-ages / np.array([[rule.tau_pre], [rule.tau_post], [rule.tau_slow]]))
+    traces = np.exp(-ages / np.array([[rule.tau_plus], [rule.tau_minus], [rule.tau_y]]))
     traces[:, -1] = 0.0
     return Network(
         state_at_rest(weights, np.full(units, _OFFSET), cells),
@@ -93,7 +126,7 @@ def build(given: Any, rng: int) -> Network:
         cells,
         Competition(given.inhibition == "layer", 10.4, strength, jump, fade),
         Learning(
-            float(rule.pre), float(rule.post), float(rule.target), float(rule.exponent), float(rule.most),
+            float(rule.a_plus), float(rule.a_minus), float(rule.target), float(rule.mu), float(rule.w_max),
             bool(rule.triplet), total,
         ),
         senders,

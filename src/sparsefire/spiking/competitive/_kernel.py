@@ -54,11 +54,11 @@ class Competition(NamedTuple):
 class Learning(NamedTuple):
     """What a spike does to weights; see :class:`sparsefire.spiking.CompetitiveRule`."""
 
-    pre: float
-    post: float
+    a_plus: float
+    a_minus: float
     target: float
-    exponent: float
-    most: float
+    mu: float
+    w_max: float
     triplet: bool
     total: float
 
@@ -88,8 +88,9 @@ def _mixed(z):
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def presentation_key(key, sample, attempt):
-    """Return the key of one presentation: a hash of the sample's number and how often it was shown before."""
-    return _mixed(_mixed(key + _U(sample + 1) * _U(0x9E3779B97F4A7C15)) + _U(attempt + 1) * _U(0xD1B54A32D192ED03))
+    """Return the key of one presentation: a hash of the sample's name, uint64, and how often it was shown before."""
+    named = _mixed(key + (_U(sample) + _U(1)) * _U(0x9E3779B97F4A7C15))
+    return _mixed(named + _U(attempt + 1) * _U(0xD1B54A32D192ED03))
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -180,7 +181,7 @@ def present(events, starts, steps, learn, state, cells, competition, learning, s
     level = excitatory.threshold + theta
     level_inhibitory = np.full(units, inhibitory.threshold)
     fired, active = room[0], room[1]
-    depress = learn and learning.pre != 0.0
+    depress = learn and learning.a_minus != 0.0
     n_active = 0
     for n in range(units):
         if -state.last_unit[n] < oldest:
@@ -219,7 +220,7 @@ def present(events, starts, steps, learn, state, cells, competition, learning, s
                         active[a] = active[n_active]
                         continue
                     w = np.float64(row[n])
-                    w -= learning.pre * traces[1, age] * _power(w, learning.exponent)
+                    w -= learning.a_minus * traces[1, age] * _power(w, learning.mu)
                     row[n] = np.float32(max(w, 0.0))
                     a += 1
             state.last_input[i] = t
@@ -263,13 +264,13 @@ def _inhibit(gi, source, strength):
 def _potentiate(weights, n, t, age, last_input, senders, traces, learning):
     """Change the weights of unit n, which fires at step t."""
     oldest = traces.shape[1] - 1
-    rate = learning.post * (traces[2, age] if learning.triplet else 1.0)
+    rate = learning.a_plus * (traces[2, age] if learning.triplet else 1.0)
     for s in range(senders.shape[1]):
         i = senders[n, s]
         x = traces[0, min(t - last_input[i], oldest)] - learning.target
         w = np.float64(weights[i, n])
-        w += rate * x * _power(learning.most - w, learning.exponent)
-        weights[i, n] = np.float32(min(max(w, 0.0), learning.most))
+        w += rate * x * _power(learning.w_max - w, learning.mu)
+        weights[i, n] = np.float32(min(max(w, 0.0), learning.w_max))
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -300,11 +301,11 @@ def rest(state, cells):
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def show_all(images, scale, first, key, learn, clock, state, cells, competition, learning, senders, traces, counts):
+def show_all(images, names, key, learn, clock, state, cells, competition, learning, senders, traces, counts):
     """Present images one after the other, each again at a higher rate while the units fire too few spikes.
 
     Args:
-        images: float64 [n, inputs]; ``scale`` makes intensities of them. ``first``: number of the first, for draws.
+        images: intensities float64 [n, inputs]. names: uint64 [n], what the draws of each are called by.
         learn: True carries the state on from one to the next, with a pause; False starts each at rest, pauses not,
             and changes neither weights nor θ.
         counts: int64 [n, units], filled with the spikes of the last showing of each.
@@ -323,8 +324,8 @@ def show_all(images, scale, first, key, learn, clock, state, cells, competition,
         for attempt in range(clock.attempts):
             if not learn:
                 rest(state, cells)
-            chance = scale * (clock.probability + attempt * clock.more)
-            own = presentation_key(key, first + s, attempt)
+            chance = clock.probability + attempt * clock.more
+            own = presentation_key(key, names[s], attempt)
             n_events = poisson(images[s], chance, clock.shown, own, starts, events, found)
             starts[clock.shown :] = n_events
             counts[s] = 0

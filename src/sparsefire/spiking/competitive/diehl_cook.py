@@ -17,6 +17,11 @@ from sparsefire.spiking.competitive._build import Network, build
 from sparsefire.spiking.competitive.rule import CompetitiveRule
 from sparsefire.spiking.competitive.votes import class_responses, preferred, tally
 
+
+class _NotLearned(UserError, NotFittedError):
+    """Before fit or label: what scikit-learn expects, and an error of this package."""
+
+
 _PIECE = 50  # samples between looks at Ctrl-C and at progress, well under a second
 Progress = Callable[[float], None]
 
@@ -45,15 +50,19 @@ class DiehlCook(ClassifierMixin, TransformerMixin, BaseEstimator):
         strength: conductance that inhibition adds to all other units.
         total: what the weights of a unit add up to; None lets them be.
         theta_plus: rise of the threshold at a spike, mV. theta_decay: its time constant, seconds.
-        rate: Hz of an input with intensity 1. It rises by half of this at each new showing.
+        rate: Hz of an input with intensity 1, at most one spike per step. It rises by half of this at each new showing,
+            and ends at a spike per step.
         duration, pause: seconds with input, and without before the next sample while learning.
         fewest: spikes below which a sample is shown again, up to 20 times.
         density: share of inputs that each unit is connected with, drawn at random.
         vote: ``"preferred"`` as published, or ``"share"`` or ``"poisson"``, see
             :func:`sparsefire.spiking.competitive.votes.tally`.
         dt: seconds per step, not above the smallest time constant (1 ms); 0.5 ms as published.
-        workers: threads for responses; None for all cores. Results do not depend on it: each sample has its own draws.
-        rng: for weights, connections and spikes.
+        workers: threads for responses; None for all cores. Results do not depend on it.
+        random_state: see scikit-learn; for weights, connections and spikes.
+
+    Draws of responses are called by a hash of the image's intensities: the same image always gets the same spikes,
+    wherever it stands and whatever stands beside it. While learning they are called by ``samples_seen_``.
 
     Attributes:
         weights_: float32 [units, inputs]. theta_: mV [units]. samples_seen_: how many were learned from.
@@ -63,10 +72,11 @@ class DiehlCook(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     Raises:
         UserError: (from ``fit``) for settings out of range; for samples that are no uint8 images or intensities in
-            [0, 1], of the wrong size, or all dark.
+            [0, 1], of the wrong size, or all dark; where no unit ever fires, at the highest rate either.
 
     >>> X = np.repeat(np.eye(2), 8, axis=1)[np.arange(60) % 2]  # two bars
-    >>> net = DiehlCook(units=4, inputs=16, total=6.0, rate=600.0, theta_plus=0.1).fit(X, np.arange(60) % 2)
+    >>> net = DiehlCook(units=4, inputs=16, total=6.0, rate=600.0, theta_plus=0.1, random_state=0)
+    >>> net = net.fit(X, np.arange(60) % 2)
     >>> float(net.score(X, np.arange(60) % 2)), net.transform(X).shape
     (1.0, (60, 4))
     """
@@ -75,7 +85,7 @@ class DiehlCook(ClassifierMixin, TransformerMixin, BaseEstimator):
         self, units: int = 400, inputs: int = 784, *, rule: CompetitiveRule | None = None, inhibition: str = "layer",
         strength: float = 17.0, total: float | None = 78.0, theta_plus: float = 0.05, theta_decay: float = 1e4,
         rate: float = 63.75, duration: float = 0.35, pause: float = 0.15, fewest: int = 5, density: float = 1.0,
-        vote: str = "preferred", dt: float = 0.5e-3, workers: int | None = 1, rng: Any = 0,
+        vote: str = "preferred", dt: float = 0.5e-3, workers: int | None = 1, random_state: Any = None,
     ) -> None:  # fmt: skip
         self.units = units
         self.inputs = inputs
@@ -93,7 +103,7 @@ class DiehlCook(ClassifierMixin, TransformerMixin, BaseEstimator):
         self.vote = vote
         self.dt = dt
         self.workers = workers
-        self.rng = rng
+        self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None, *, progress: Progress | None = None) -> DiehlCook:
         """Learn from one pass over the samples in their order; then, with y, :meth:`label` the units by the same.
@@ -105,16 +115,16 @@ class DiehlCook(ClassifierMixin, TransformerMixin, BaseEstimator):
 
         Ctrl-C stops between samples and leaves a network that has learned from ``samples_seen_`` of them.
         """
-        images, scale = self._images(X)
+        images, white = self._images(X)
         codes = None if y is None else self._codes(y, len(images))
-        entropy_of_all = entropy(self.rng)
+        entropy_of_all = entropy(self.random_state)
         network = build(self, entropy_of_all)
-        self._entropy, self._network = entropy_of_all, network
+        self._entropy, self._network, self.n_features_in_ = entropy_of_all, network, network.state.weights.shape[0]
         self.samples_seen_ = self.presentations_ = 0
         for name in ("classes_", "labels_", "class_responses_", "_samples"):
             self.__dict__.pop(name, None)
-        self._learn(images, scale, progress)
-        return self if codes is None else self._label(images, scale, *codes)
+        self._learn(images, white, progress)
+        return self if codes is None else self._label(images, white, *codes)
 
     def partial_fit(self, X: Any, y: Any = None, *, progress: Progress | None = None) -> DiehlCook:
         """Learn from more samples, going on where the last call ended; labels stay as they are. y is ignored."""
@@ -126,11 +136,11 @@ class DiehlCook(ClassifierMixin, TransformerMixin, BaseEstimator):
     def label(self, X: Any, y: Any) -> DiehlCook:
         """Give units the classes that they respond to most, from samples X with classes y."""
         self._fitted()
-        images, scale = self._images(X)
-        return self._label(images, scale, *self._codes(y, len(images)))
+        images, white = self._images(X)
+        return self._label(images, white, *self._codes(y, len(images)))
 
     def transform(self, X: Any) -> np.ndarray:
-        """Return spike counts, int64 [n, units]; weights and thresholds stay. Sample i always has the i-th draws."""
+        """Return spike counts, int64 [n, units]; weights and thresholds stay. An image has its own draws."""
         self._fitted()
         return self._responses(*self._images(X, dark=True), "responses")
 
@@ -156,29 +166,37 @@ class DiehlCook(ClassifierMixin, TransformerMixin, BaseEstimator):
         self._fitted()
         return self._network.state.theta
 
-    def _learn(self, images: np.ndarray, scale: float, progress: Progress | None) -> None:
+    def _learn(self, images: np.ndarray, white: float, progress: Progress | None) -> None:
         key = stream(self._entropy, "diehl-cook", "learning").integers(2**64, dtype=np.uint64)
         for first in range(0, len(images), _PIECE):
             piece = images[first : first + _PIECE]
-            self.presentations_ += self._network.show(piece, scale, self.samples_seen_, key, True)[1]
+            shown = self._network.learn(piece, white, self.samples_seen_, key)
+            self.presentations_ += shown
             self.samples_seen_ += len(piece)
+            if shown > len(piece) and self._network.silent:
+                raise UserError(
+                    "no unit fires, at the highest rate either.",
+                    came=f"{self.samples_seen_} samples with intensities up to {piece.max() / white:.3g}",
+                    expected="images that are bright enough (uint8 images are divided by 255)",
+                    attempt="X.astype(bool), for images of 0 and 1; or a higher rate=",
+                )
             if progress is not None:
                 progress((first + len(piece)) / len(images))
 
-    def _label(self, images: np.ndarray, scale: float, classes: np.ndarray, codes: np.ndarray) -> DiehlCook:
-        responses = self._responses(images, scale, "labels")
+    def _label(self, images: np.ndarray, white: float, classes: np.ndarray, codes: np.ndarray) -> DiehlCook:
+        responses = self._responses(images, white, "labels")
         self.class_responses_ = class_responses(responses, codes, len(classes))
         self.classes_, self._samples = classes, np.bincount(codes)
         self.labels_ = preferred(self.class_responses_)
         return self
 
-    def _responses(self, images: np.ndarray, scale: float, purpose: str) -> np.ndarray:
+    def _responses(self, images: np.ndarray, white: float, purpose: str) -> np.ndarray:
         key = stream(self._entropy, "diehl-cook", purpose).integers(2**64, dtype=np.uint64)
         counts = np.empty((len(images), self._network.units), np.int64)
 
         def piece(first: int) -> None:
             stop = first + _PIECE
-            counts[first:stop] = self._network.at_rest().show(images[first:stop], scale, first, key, False)[0]
+            counts[first:stop] = self._network.respond(images[first:stop], white, key)
 
         firsts = range(0, len(images), _PIECE)
         with ThreadPoolExecutor(checked_workers(self.workers)) as pool:
@@ -206,9 +224,9 @@ class DiehlCook(ClassifierMixin, TransformerMixin, BaseEstimator):
             )
         found = found.reshape(len(found), -1)
         if found.dtype == np.uint8:
-            scale = 1 / 255
+            white = 255.0
         elif found.dtype == bool or (found.dtype.kind == "f" and found.min() >= 0 and found.max() <= 1):
-            scale = 1.0
+            white = 1.0
         else:
             raise UserError(
                 "intensities are uint8, or between 0 and 1.",
@@ -217,7 +235,7 @@ class DiehlCook(ClassifierMixin, TransformerMixin, BaseEstimator):
             )
         if not dark and not found.any():
             raise UserError("all samples are dark.", came="zeros alone", expected="inputs that fire")
-        return found, scale
+        return found, white
 
     def _codes(self, y: Any, rows: int) -> tuple[np.ndarray, np.ndarray]:
         found = np.asarray(y)
@@ -229,5 +247,10 @@ class DiehlCook(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def _fitted(self, attribute: str = "_network", first: str = "fit") -> Network:
         if attribute not in self.__dict__:
-            raise NotFittedError(f"this network has not learned: call {first} first")
+            raise _NotLearned(
+                "this network has not learned.",
+                came=f"no {first} so far",
+                expected=f"{first} first",
+                attempt=f".{first}(X, y)",
+            )
         return self._network

@@ -87,10 +87,9 @@ def poisson(parts: list[PoissonDrive], units: int, dt: float, rng: int) -> dict[
     """Return the tables of the counts of all Poisson drives, the weights, and the keys of their numbers."""
     rates = np.array([per_unit("the rate of a Poisson drive", part.rate, units) for part in parts]).reshape(-1, units)
     means, which = np.unique(rates * dt, return_inverse=True)
-    tables, guides = poisson_tables(means)
     weight = [per_unit("the weight of a Poisson drive", part.weight, units) for part in parts]
     return {
-        "tables": tables, "guides": guides, "table_of": which.reshape(rates.shape).astype(np.int32),
+        **poisson_tables(means)._asdict(), "table_of": which.reshape(rates.shape).astype(np.int32),
         "weight": np.array(weight).reshape(-1, units), "keys": poisson_keys(len(parts), rng),
     }  # fmt: skip
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from sparsefire.errors import UserError
 from sparsefire.spiking.engine import _kernels
 
 _FORMS = {"exponential": _kernels.EXPONENTIAL, "linear": _kernels.LINEAR, "erf": _kernels.ERF}
@@ -25,17 +24,19 @@ def numbers(neurons: Any, name: str) -> np.ndarray:
 
 def kept(neurons: Any, name: str, dt: float) -> np.ndarray:
     """Return what is left after a step of something that decays with a time constant, float64 [units]."""
+    from sparsefire.spiking.neurons.neuron import check_step  # late: torch
+
+    check_step(dt, neurons.discretisation, **{name: getattr(neurons, name)})
     tau = numbers(neurons, name)
-    if (tau < dt).any():
-        raise UserError(
-            "the time step is longer than a time constant.", came=f"dt = {dt:g} s, {name} = {tau.min():g} s",
-            expected=f"dt of at most {name}",
-        )  # fmt: skip
     return np.exp(-dt / tau) if neurons.discretisation == "exponential" else 1 - dt / tau
 
 
 def cells(neurons: Any, current: np.ndarray, dt: float) -> _kernels.Cells:
     """Return the parameters for steps of dt, with a constant current [units]."""
+    from sparsefire.spiking.neurons.firing import check_adaptation, refractory_period  # late: torch
+
+    refractory_period(neurons.refractory, dt)
+    check_adaptation(neurons.adaptation, dt)
     r, synapse, steady = numbers(neurons, "r"), np.zeros(0), np.zeros(0)
     if hasattr(neurons, "tau_syn"):
         decay, synapse = kept(neurons, "tau_mem", dt), kept(neurons, "tau_syn", dt)
@@ -61,3 +62,13 @@ def cells(neurons: Any, current: np.ndarray, dt: float) -> _kernels.Cells:
 def rest(neurons: Any) -> np.ndarray:
     """Return the potentials of neurons at rest, float64 [units]."""
     return numbers(neurons, "v_leak" if hasattr(neurons, "v_leak") else "v_reset")
+
+
+def highest(neurons: Any, current: np.ndarray) -> np.ndarray:
+    """Return what potentials that begin below it never exceed under a constant current alone, float64 [units]."""
+    push = numbers(neurons, "r") * current
+    if hasattr(neurons, "tau_syn"):  # the synaptic current begins at 0 and never passes w_in I
+        return numbers(neurons, "v_leak") + np.maximum(numbers(neurons, "w_in") * push, 0.0)
+    if hasattr(neurons, "tau"):
+        return numbers(neurons, "v_leak") + push
+    return np.where(push > 0, np.inf, -np.inf)

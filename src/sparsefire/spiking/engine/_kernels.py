@@ -53,9 +53,11 @@ class Drive(NamedTuple):
     """External input."""
 
     current: Any  # float64 [steps, units], or [0, 0]
-    tables: Any  # uint64 [tables, entries]: P(count ≤ k) in units of 2⁻³²
-    guides: Any  # uint16 [tables, 256]: where to begin the search, by the highest byte
-    table_of: Any  # int32 [drives, units]
+    tables: Any  # these four as of drives.PoissonTables
+    begins: Any
+    least: Any
+    guides: Any
+    table_of: Any  # int32 [drives, units]: the law
     weight: Any  # float64 [drives, units]
     keys: Any  # uint64 [drives]
     starts: Any  # int64 [steps + 1]: arrivals of step t are sources[starts[t]:starts[t + 1]]
@@ -110,25 +112,27 @@ def _draw(words, key, step, first):
 
 
 @numba.njit(nogil=True, cache=True)
-def _add_counts(row, chances, table, guide, weight):
-    """Add weight times the number of entries of the table that a chance reaches: inversion of the law."""
+def _add_counts(row, chances, table, least, guide, weight):
+    """Add weight times least and the number of entries of the table that a chance reaches: inversion of the law."""
     for i in range(len(row)):
         chance = np.uint64(chances[i])
         count = np.int64(guide[chance >> np.uint64(24)])
         while chance >= table[count]:
             count += 1
-        row[i] += weight[i] * count
+        row[i] += weight[i] * (least + count)
 
 
 @numba.njit(nogil=True, cache=True)
-def _add_counts_each(row, chances, tables, guides, table_of, weight):
+def _add_counts_each(row, chances, drive, table_of, weight):
     """The same where units have tables of their own."""
+    tables = drive.tables
     for i in range(len(row)):
-        chance, table = np.uint64(chances[i]), tables[table_of[i]]
-        count = np.int64(guides[table_of[i], chance >> np.uint64(24)])
-        while chance >= table[count]:
-            count += 1
-        row[i] += weight[i] * count
+        chance, law = np.uint64(chances[i]), table_of[i]
+        begin = drive.begins[law]
+        place = begin + np.int64(drive.guides[law, chance >> np.uint64(24)])
+        while chance >= tables[place]:
+            place += 1
+        row[i] += weight[i] * (drive.least[law] + place - begin)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -140,10 +144,10 @@ def _add_poisson(row, first, step, drive):
     for d in range(len(drive.keys)):
         _draw(words, drive.keys[d], step, first >> 1)
         weight = drive.weight[d, first:last]
-        if len(drive.tables) == 1:
-            _add_counts(row, chances, drive.tables[0], drive.guides[0], weight)
+        if len(drive.begins) == 1:
+            _add_counts(row, chances, drive.tables, drive.least[0], drive.guides[0], weight)
         else:
-            _add_counts_each(row, chances, drive.tables, drive.guides, drive.table_of[d, first:last], weight)
+            _add_counts_each(row, chances, drive, drive.table_of[d, first:last], weight)
 
 
 @numba.njit(nogil=True, cache=True)

@@ -12,18 +12,23 @@ from sparsefire.randomness import integer
 from sparsefire.spiking.engine.drives import Arrivals, PoissonDrive
 from sparsefire.spiking.engine.run import Replay, Run
 from sparsefire.spiking.spikes import Spikes
+from sparsefire.wiring.graph import Wiring
 
 
 def replayed(run: Run, units: Any) -> Replay:
     """Return potentials and probabilities of some units."""
     who = _checked(run, units)
+    each, back = np.unique(who, return_inverse=True)
+    if len(each) < len(who):  # asked for more than once
+        once = replayed(run, each)
+        return Replay(once.v[:, back], once.probability[:, back])
     steps, neurons = round(run.duration / run.dt), run.neurons
 
     def per_unit(name: str) -> np.ndarray:
         value = np.asarray(getattr(neurons, name).detach().cpu(), np.float64)
         return np.broadcast_to(value, neurons.shape).ravel()[who]
 
-    fired = run.spikes.counts_in(run.dt)[:, who].astype(bool)
+    fired = _fired(run.spikes, who, run.dt, steps)
     current, jumps = _external(run, who, steps)
     arrived = _from_others(run, who, steps) + jumps
 
@@ -70,25 +75,45 @@ def _probability(distance: np.ndarray, escape: Any, dt: float) -> np.ndarray:
 
 def _from_others(run: Run, who: np.ndarray, steps: int) -> np.ndarray:
     """Return the sum of weights that arrives in each step, [steps, units]."""
-    delays = np.broadcast_to(np.rint(run.delay / run.dt).astype(int), run.wiring.arcs)
-    return _delivered(run.spikes, run.wiring.senders, run.wiring.receivers, run.weights, delays, who, run.dt, steps)
+    delays = np.broadcast_to(run.delay / run.dt, run.wiring.arcs)
+    return _delivered(run.spikes, run.wiring, run.weights, delays, who, run.dt, steps)
+
+
+def _steps_of(spikes: Spikes, dt: float) -> np.ndarray:
+    """Return the step of each spike, as :meth:`Spikes.counts_in` does."""
+    last = max(int(np.ceil(spikes.duration / dt - 1e-9)) - 1, 0)
+    return np.clip(np.ceil(spikes.times / dt - 1e-9).astype(np.int64) - 1, 0, last)
+
+
+def _fired(spikes: Spikes, who: np.ndarray, dt: float, steps: int) -> np.ndarray:
+    """Return which of some units fired when, bool [steps, units]."""
+    place = np.full(spikes.n_units, -1)
+    place[who] = np.arange(len(who))
+    column, found = place[spikes.units], np.zeros((steps, len(who)), bool)
+    found[_steps_of(spikes, dt)[column >= 0], column[column >= 0]] = True
+    return found
 
 
 def _delivered(
-    spikes: Spikes, senders: np.ndarray, receivers: np.ndarray, weights: np.ndarray, delays: np.ndarray,
-    who: np.ndarray, dt: float, steps: int,
-) -> np.ndarray:  # fmt: skip
-    trains = sparse.csr_array(spikes.counts_in(dt)[:steps].astype(float))
-    place = np.full(int(max(receivers.max(initial=0), who.max(initial=0))) + 1, -1)
+    spikes: Spikes, wiring: Wiring, weights: np.ndarray, delays: np.ndarray, who: np.ndarray, dt: float, steps: int
+) -> np.ndarray:
+    """Return what arrives; memory goes with the spikes, the arcs into these units and the result."""
+    when = _steps_of(spikes, dt)
+    early = when < steps
+    trains = sparse.csr_array(
+        (np.ones(int(early.sum())), (when[early], spikes.units[early])), shape=(steps, spikes.n_units)
+    )
+    place = np.full(wiring.shape[1], -1)
     place[who] = np.arange(len(who))
-    column, found = place[receivers], np.zeros((steps, len(who)))
-    for late in np.unique(delays[column >= 0]):
-        if late >= steps:
-            continue
-        part = (column >= 0) & (delays == late)
+    arcs = np.flatnonzero((place >= 0)[wiring.receivers])
+    senders, column = np.searchsorted(wiring.starts, arcs, side="right") - 1, place[wiring.receivers[arcs]]
+    weights, delays = weights[arcs], np.rint(delays[arcs]).astype(np.int64)
+    found = np.zeros((steps, len(who)))
+    for late in np.unique(delays[delays < steps]):
+        part = delays == late
         matrix = sparse.csr_array((weights[part], (senders[part], column[part])), shape=(spikes.n_units, len(who)))
-        sent = (trains @ matrix).toarray()
-        found[late : late + len(sent)] += sent[: steps - late]
+        sent = (trains[: steps - late] @ matrix).tocoo()
+        found[sent.row + late, sent.col] += sent.data
     return found
 
 
@@ -101,9 +126,8 @@ def _external(run: Run, who: np.ndarray, steps: int) -> tuple[np.ndarray, np.nda
             jumps += _poisson(part, number, run, who, steps)
             number += 1
         elif isinstance(part, Arrivals):
-            arcs = part.wiring
-            at_once = np.zeros(arcs.arcs, int)
-            jumps += _delivered(part.spikes, arcs.senders, arcs.receivers, arcs.weights, at_once, who, run.dt, steps)
+            at_once = np.zeros(part.wiring.arcs)
+            jumps += _delivered(part.spikes, part.wiring, part.wiring.weights, at_once, who, run.dt, steps)
         else:
             values = np.asarray(part.detach().cpu() if hasattr(part, "detach") else part, np.float64)
             current += np.broadcast_to(values, (steps, run.wiring.units))[:, who]

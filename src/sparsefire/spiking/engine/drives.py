@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import special
@@ -120,20 +121,35 @@ def per_unit(name: str, value: Any, units: int) -> np.ndarray:
     return np.broadcast_to(found, units).astype(np.float64)
 
 
-def poisson_tables(means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return P(count ≤ k) in units of 2⁻³² uint64 [means, k], and where a search begins, uint16 [means, highest byte].
+class PoissonTables(NamedTuple):
+    """P(count ≤ k) of some Poisson laws in units of 2⁻³², one law after another, each only where it is above 0.
 
-    A number u below 2³² stands for the count of entries that are at most u.
+    A number below 2³² stands for the count ``least`` + how many entries of its law it reaches.
     """
+
+    tables: np.ndarray  # uint64 [entries of all laws]
+    begins: np.ndarray  # int64 [laws], the first entry of each
+    least: np.ndarray  # int64 [laws], the k of that entry
+    guides: np.ndarray  # uint16 [laws, 256]: how many entries every number with this highest byte reaches
+
+
+def poisson_tables(means: np.ndarray) -> PoissonTables:
+    """Return the tables of laws with these means; their width goes with the root of the mean."""
     most = float(means.max(initial=0.0))
     if most > 10_000:
         raise UserError(
             "too many Poisson arrivals in a step.", came=f"{most:g} in the mean", expected="at most 10,000",
             attempt="a constant current for what their mean does",
         )  # fmt: skip
-    entries = 2 + int(np.argmax(special.pdtrc(np.arange(60.0 + 2 * most), most) < 2.0**-34))
-    below = special.pdtr(np.arange(entries), means[:, None])
-    tables = np.rint(below * 2.0**32).astype(np.uint64)
-    first = np.arange(256, dtype=np.uint64) << np.uint64(24)
-    guides = [np.searchsorted(row, first, side="right") for row in tables]
-    return tables, np.array(guides, np.uint16).reshape(-1, 256)
+    # Chernoff: P(X ≤ μ − t) ≤ exp(−t²/2μ) and P(X ≥ μ + t) ≤ exp(−t²/(2μ + 2t/3)), here 2⁻³⁴, which rounds to 0.
+    far = 34 * math.log(2)
+    least = np.maximum(np.floor(means - np.sqrt(2 * far * means)), 0).astype(np.int64)
+    last = np.ceil(means + far / 3 + np.sqrt(far**2 / 9 + 2 * far * means)).astype(np.int64)
+    widths = last - least + 1
+    begins = np.cumsum(widths) - widths
+    counts = np.arange(widths.sum()) - np.repeat(begins - least, widths)
+    tables = np.rint(special.pdtr(counts, np.repeat(means, widths)) * 2.0**32).astype(np.uint64)
+    reached = ((tables + np.uint64(2**24 - 1)) >> np.uint64(24)).astype(np.int64)  # the first byte that reaches each
+    guides = np.zeros((len(means), 257), np.uint16)
+    np.add.at(guides, (np.repeat(np.arange(len(means)), widths), reached), np.uint16(1))
+    return PoissonTables(tables, begins, least, np.cumsum(guides[:, :256], axis=1, dtype=np.uint16))

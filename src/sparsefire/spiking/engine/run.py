@@ -76,7 +76,7 @@ class Run:
         recorded.
 
         Args:
-            units: ids; by default all. Memory is some arrays of steps times units.
+            units: ids; by default all. Memory is some arrays of steps times these units, and goes with the spikes.
 
         Raises:
             UserError: for a unit that does not exist.

@@ -13,7 +13,7 @@ from sparsefire.errors import UserError
 from sparsefire.parallel import checked_workers
 from sparsefire.randomness import entropy, integer
 from sparsefire.spiking.engine import _arrange, _kernels
-from sparsefire.spiking.engine._cells import cells, noisy, numbers, rest
+from sparsefire.spiking.engine._cells import cells, highest, noisy, numbers, rest
 from sparsefire.spiking.engine.drives import PoissonDrive, finite, per_unit
 from sparsefire.spiking.engine.run import Run
 from sparsefire.spiking.spikes import Spikes
@@ -92,6 +92,8 @@ def simulate(
     late = _arrange.in_steps("the delay", dt if delay is None else delay, dt)
     if late.ndim:
         _per_arc("delays", late, wiring)
+        late = late if wiring.arcs else np.ones((), np.int64)  # without arcs there is no delay: windows of one step
+    due = np.minimum(late, steps)  # later than the last step is never
     elsewhere = _arrange.split(drive)
     constant, changing = _arrange.currents(elsewhere[0], units, steps)
     first = rest(neurons) if initial is None else per_unit("initial", initial, units)
@@ -99,7 +101,7 @@ def simulate(
     _can_spike(neurons, elsewhere, constant, changing, first)
 
     size, blocks = _arrange.blocks_of(units)
-    width = int(max(1, min(late.min(initial=steps), steps, MOST_WAITING // (size * blocks))))
+    width = int(max(1, min(due.min(), MOST_WAITING // (size * blocks))))
     none = (np.zeros(0, np.int64), np.zeros(0, np.int32))
     starts, sources = _arrange.arrivals(elsewhere[2][0], units, steps, dt) if elsewhere[2] else none
     outside = elsewhere[2][0].wiring if elsewhere[2] else Wiring.from_edges([], [], shape=(1, units))
@@ -107,9 +109,9 @@ def simulate(
         changing, **_arrange.poisson(elsewhere[1], units, dt, key), starts=starts, sources=sources,
     )  # fmt: skip
     network = (
-        size, _arrange.arcs(wiring, weights, late, size, blocks),
+        size, _arrange.arcs(wiring, weights, due, size, blocks),
         _arrange.arcs(outside, outside.weights, np.zeros((), np.int64), size, blocks), given, drives,
-        _state(given, first, int(late.max(initial=1)), neurons.adaptation is not None, key),
+        _state(given, first, int(due.max()), neurons.adaptation is not None, key),
         _kernels.Fired(np.empty((2, blocks, width * size), np.int32), np.zeros((2, blocks, width + 1), np.int64)),
     )  # fmt: skip
     chunks = _in_one_thread if min(workers, blocks) == 1 else _in_threads
@@ -215,12 +217,14 @@ def _can_spike(neurons: Any, drive: tuple, constant: np.ndarray, changing: np.nd
     """Raise where neither noise, nor input, nor where the neurons begin or rest can ever make one spike."""
     _, poisson, arrivals = drive
     arrives = any(_reaches(part) for part in poisson) or any(len(part.spikes) for part in arrivals)
+    if noisy(neurons) or arrives or changing.any():
+        return
     threshold = numbers(neurons, "v_threshold")
-    above = (first > threshold).any() or (rest(neurons) > threshold).any()
-    if not (noisy(neurons) or arrives or above or constant.any() or changing.any()):
+    if not (np.maximum(first, highest(neurons, constant)) > threshold).any():  # then no neuron is the first
         raise UserError(
-            "the network has no input: nothing can ever spike.", came="no drive, no noise",
-            expected="a drive, or neurons with escape noise", attempt="drive=PoissonDrive(rate=1000.0, weight=0.1)",
+            "the network has no input: nothing can ever spike.", expected="a drive, or neurons with escape noise",
+            came="a constant drive that takes no unit above threshold" if constant.any() else "no drive, no noise",
+            attempt="drive=PoissonDrive(rate=1000.0, weight=0.1)",
         )  # fmt: skip
 
 

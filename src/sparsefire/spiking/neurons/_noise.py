@@ -35,6 +35,9 @@ class Noise:
     Args:
         rng: see :func:`sparsefire.randomness.entropy`.
         units: of the layer.
+
+    Attributes:
+        begun: how many sequences have begun, which is the number of the next one. All that a layer remembers.
     """
 
     def __init__(self, rng: Any, units: int) -> None:

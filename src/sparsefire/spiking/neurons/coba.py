@@ -88,6 +88,7 @@ class CobaLIF(Firing):
 
     def run(self, current: Tensor, state: Any) -> tuple[Tensor, CobaLIFState]:
         """Return spikes and the state after the last step."""
+        self.check_learned("tau", "tau_e", "tau_i")
         g_e, g_i, v, rest, raised, drawn = state
         names = ("tau", "v_leak", "v_e", "v_i", "v_threshold", "v_reset")
         tau, v_leak, v_e, v_i, threshold, v_reset = self.like(current, *names)

@@ -82,6 +82,7 @@ class CubaLIF(Firing):
 
     def run(self, current: Tensor, state: Any) -> tuple[Tensor, CubaLIFState]:
         """Return spikes and the state after the last step."""
+        self.check_learned("tau_syn", "tau_mem")
         alpha, beta = self.decays
         v_leak, r, w_in = self.like(current, "v_leak", "r", "w_in")
         a = alpha.to(current)

@@ -1,14 +1,17 @@
-"""Escape noise: the chance to fire as a function of how far the membrane is from threshold."""
+"""Escape noise: the chance to fire as a function of how far the membrane is from threshold.
+
+The laws of spike trains use it too, so torch is imported only where a tensor comes.
+"""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
+from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
+from scipy import special
 
-from sparsefire.errors import UserError
+from sparsefire.spiking._numbers import array, choice, number
 
 FORMS = ("exponential", "linear", "erf")
 
@@ -25,7 +28,7 @@ class Escape:
         width: Δ in units of v, above 0.
         form: ``"exponential"``, ``"linear"`` or ``"erf"``.
 
-    >>> round(float(Escape(rate=100.0, width=2.0).hazard(torch.tensor(2.0))), 3)
+    >>> round(float(Escape(rate=100.0, width=2.0).hazard(2.0)), 3)
     271.828
     """
 
@@ -34,21 +37,29 @@ class Escape:
     form: str = "exponential"
 
     def __post_init__(self) -> None:
-        if self.form not in FORMS:
-            raise UserError("no such form of escape noise.", came=repr(self.form), expected=", ".join(FORMS))
-        for name in ("rate", "width"):
-            value = getattr(self, name)
-            if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < math.inf:
-                raise UserError(f"escape noise needs a {name}.", came=repr(value), expected="a number above 0")
+        choice("form of escape noise", self.form, FORMS)
+        number("the rate of escape noise", self.rate, unit="Hz")
+        number("the width of escape noise", self.width)
 
-    def hazard(self, distance: Tensor) -> Tensor:
-        """Return ρ in Hz for v − threshold."""
+    def hazard(self, distance: Any) -> Any:
+        """Return ρ in Hz for v − threshold: of a tensor a tensor, of anything else float64."""
+        given, exp, erf = _functions(distance)
         if self.form == "exponential":
-            return self.rate * torch.exp((distance / self.width).clamp(max=60.0))
+            return self.rate * exp((given / self.width).clip(max=60.0))
         if self.form == "linear":
-            return self.rate / self.width * distance.clamp(min=0)
-        return self.rate * (1 + torch.erf(distance / self.width))
+            return self.rate / self.width * given.clip(min=0)
+        return self.rate * (1 + erf(given / self.width))
 
-    def probability(self, distance: Tensor, dt: float) -> Tensor:
-        """Return 1 − exp(−ρ dt)."""
-        return -torch.expm1(-self.hazard(distance) * dt)
+    def probability(self, distance: Any, dt: float) -> Any:
+        """Return 1 − exp(−ρ dt), of the kind of ``distance``."""
+        hazard, step = self.hazard(distance), number("dt", dt, zero=True, unit="seconds")
+        return -(-hazard * step).expm1() if hasattr(hazard, "detach") else -np.expm1(-hazard * step)
+
+
+def _functions(distance: Any) -> tuple[Any, Any, Any]:
+    """Return the distance as a tensor or an array, and the exponential and error functions of its kind."""
+    if hasattr(distance, "detach"):
+        import torch
+
+        return distance, torch.exp, torch.erf
+    return array("a distance", distance), np.exp, special.erf

@@ -13,7 +13,7 @@ from sparsefire.errors import UserError
 from sparsefire.spiking.neurons._fused import Fire, fused, plain
 from sparsefire.spiking.neurons._noise import Noise
 from sparsefire.spiking.neurons.escape import Escape
-from sparsefire.spiking.neurons.neuron import Neuron, positive, stacked
+from sparsefire.spiking.neurons.neuron import Neuron, check_step, positive, stacked
 from sparsefire.spiking.neurons.surrogates import SHAPES, spike
 
 RESETS = ("hard", "soft")
@@ -43,6 +43,13 @@ def refractory_period(seconds: Any, dt: float) -> float:
             expected="0, or about a step or more", attempt=f"dt={found:g}",
         )  # fmt: skip
     return found
+
+
+def check_adaptation(adaptation: Adaptation | None, dt: float) -> None:
+    """Raise a UserError where a step is longer than the time constant of the adaptation."""
+    if adaptation is not None:
+        tau = torch.tensor(adaptation.tau, dtype=torch.float64)
+        check_step(dt, "exponential", **{"tau of the adaptation": tau})
 
 
 class Firing(Neuron):
@@ -90,6 +97,7 @@ class Firing(Neuron):
                 raise UserError(
                     f"{name} is an {kind.__name__}.", came=repr(value), expected=f"{kind.__name__}(…) or None"
                 )
+        check_adaptation(adaptation, self.dt)
         self.reset, self.reset_gradient = reset, bool(reset_gradient)
         self.refractory = refractory_period(refractory, self.dt)
         self.adaptation, self.escape, self.stochastic = adaptation, escape, bool(stochastic)
@@ -141,7 +149,12 @@ class Firing(Neuron):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return v, rest and raised after the spikes of this step."""
         known = fired if self.reset_gradient else fired.detach()
-        v = v + known * (v_reset - v) if self.reset == "hard" else v - known * (threshold + raised)
+        if self.reset == "soft":
+            v = v - known * (threshold + raised)
+        else:
+            before, v = v, torch.where(fired > 0, v_reset, v)
+            if self.reset_gradient:
+                v = v + (known - known.detach()) * (v_reset - before)  # 0, but for its gradient
         if self.refractory_steps:
             rest = torch.where(fired > 0, torch.full_like(rest, self.refractory_steps), (rest - 1).clamp(min=0))
         if self.adaptation is not None:

@@ -41,8 +41,9 @@ class LIF(Firing):
 
     With ``escape`` a neuron fires with probability 1 − exp(−ρ(v − threshold) dt); the same draw fires and resets. Noise
     belongs to a sequence: the n-th batch entry that ever began at rest draws the same numbers however a batch is split
-    and time is cut into calls, and on every device. A copy, also by pickle, goes on with the same noise; ``state_dict``
-    carries the parameters only. Deterministic neurons without adaptation run in compiled code on the CPU.
+    and time is cut into calls, and on every device. A copy, also by pickle, goes on with the same noise, and so does
+    what reads ``state_dict``; ``begun`` is the n of the next one. Deterministic neurons without adaptation and without
+    learned parameters run in compiled code on the CPU.
 
     Args:
         units: how many, or the shape of a layer.
@@ -102,6 +103,7 @@ class LIF(Firing):
 
     def run(self, current: Tensor, state: Any) -> tuple[Tensor, LIFState]:
         """Return spikes and the state after the last step."""
+        self.check_learned("tau")
         left = self.decay
         a, k = left.to(current), (1 - left).to(current)
         spikes, *after = self.leaky_fire(current, state, a, k, *self.like(current, "v_leak", "r"))

@@ -24,12 +24,17 @@ class Drawn(NamedTuple):
 class Neuron(nn.Module):
     """A layer of neurons that turns currents [time, batch, unit] into spikes [time, batch, unit].
 
-    The state goes in and comes out: ``spikes, state = neuron(current, state)``, None for rest. Nothing is remembered
-    between calls, so there is nothing to reset. A state is a named tuple of tensors [batch, unit]; its last one,
-    ``drawn``, int64 [batch, 2], says which random numbers come next and is zero where nothing is drawn.
+    The state goes in and comes out: ``spikes, state = neuron(current, state)``, None for rest. A state is a named tuple
+    of tensors [batch, unit]; its last one, ``drawn``, int64 [batch, 2], says which random numbers come next and is zero
+    where nothing is drawn.
 
-    Parameters are kept in double precision and brought to the type of the current; given as an ``nn.Parameter`` they
-    are learned. They are part of ``state_dict``.
+    Deterministic neurons remember nothing between calls. Noisy ones remember one whole number, :attr:`begun`: how many
+    sequences have begun at rest, so that no two draw the same. Any call without a state thus moves the noise of the
+    calls after it, one for evaluation too; set :attr:`begun` back, or give a state with ``drawn``, to fix it.
+
+    Numbers given for parameters are kept in double precision, tensors in their own; both are brought to the type of the
+    current. Given as an ``nn.Parameter`` they are learned, and time constants below dt then refused in each call.
+    Parameters and :attr:`begun` are part of ``state_dict``; one without :attr:`begun` leaves it as it is.
 
     Args:
         units: how many neurons, or the shape of a layer that is not flat, such as ``(16, 12, 12)``.
@@ -40,7 +45,7 @@ class Neuron(nn.Module):
 
     def __init__(self, units: int | tuple[int, ...], dt: float) -> None:
         super().__init__()
-        shape = (units,) if isinstance(units, int | float | np.integer) else tuple(units)
+        shape = tuple(units) if isinstance(units, tuple | list) else (units,)
         if not shape or any(isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1 for n in shape):
             raise UserError("units is a number of neurons.", came=repr(units), expected="1 or more")
         self.shape = tuple(int(n) for n in shape)
@@ -52,6 +57,40 @@ class Neuron(nn.Module):
     def units(self) -> int:
         """How many neurons."""
         return math.prod(self.shape)
+
+    @property
+    def begun(self) -> int:
+        """How many sequences of noise have begun, the number of the next; 0 and not to be set without noise.
+
+        >>> from sparsefire.spiking import Bernoulli
+        >>> cell, x = Bernoulli(100, rng=0), torch.zeros(1, 8, 100)
+        >>> first, _ = cell(x)
+        >>> cell.begun
+        8
+        >>> cell.begun = 0
+        >>> torch.equal(cell(x)[0], first)
+        True
+        """
+        return 0 if self.noise is None else self.noise.begun
+
+    @begun.setter
+    def begun(self, number: int) -> None:
+        if self.noise is None:
+            raise UserError("these neurons draw nothing.", came=type(self).__name__, expected="neurons with noise")
+        if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 0:
+            raise UserError("sequences are counted.", came=repr(number), expected="a whole number, 0 or more")
+        self.noise.begun = int(number)
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        if self.noise is not None:
+            destination[prefix + "begun"] = torch.tensor(self.noise.begun)
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        begun = state_dict.pop(prefix + "begun", None)  # a copy: torch hands none of the caller's on
+        super()._load_from_state_dict(state_dict, prefix, *args)
+        if begun is not None and self.noise is not None:
+            self.noise.begun = int(begun)
 
     def initial_state(self, batch: int, like: Tensor | None = None) -> Any:
         """Return the state at rest, tensors [batch, unit] of the type and device of ``like``."""
@@ -159,6 +198,12 @@ class Neuron(nn.Module):
         else:
             self.register_buffer(name, found)
 
+    def check_learned(self, *taus: str) -> None:
+        """Raise a UserError where a time constant that is learned has become shorter than a step."""
+        learned = {name: tau for name in taus if isinstance(tau := getattr(self, name), nn.Parameter)}
+        if learned and not torch.compiler.is_compiling() and not torch._C._are_functorch_transforms_active():
+            check_step(self.dt, "exponential", **learned)
+
     def zeros(self, batch: int, like: Tensor | None) -> Tensor:
         """Return zeros [batch, unit] of the type and device of ``like``, else those of a new tensor."""
         return torch.zeros((batch, *self.shape)) if like is None else like.new_zeros((batch, *self.shape))
@@ -179,7 +224,7 @@ def check_step(dt: float, discretisation: str, **taus: Any) -> None:
         raise UserError("no such discretisation.", came=repr(discretisation), expected=", ".join(DISCRETISATIONS))
     for name, tau in taus.items():
         least = float(tau.detach().min())
-        if least < dt * (1 - 1e-6):  # a tau of one step in single precision is one step
+        if not least >= dt * (1 - 1e-6):  # nan neither; a tau of one step in single precision is one step
             raise UserError(
                 "the time step is longer than a time constant.", came=f"dt = {dt:g} s, {name} = {least:g} s",
                 expected=f"dt of at most {name}",

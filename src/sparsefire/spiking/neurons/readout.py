@@ -63,6 +63,7 @@ class LI(Neuron):
 
     def run(self, current: Tensor, state: Any) -> tuple[Tensor, LIState]:
         """Return v after every step and the state after the last."""
+        self.check_learned("tau")
         left = self.decay
         v = leaky(current, state.v, left.to(current), (1 - left).to(current), *self.like(current, "v_leak", "r"))
         return v, LIState(v[-1] if len(v) else state.v, state.drawn)

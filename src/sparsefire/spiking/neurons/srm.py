@@ -95,6 +95,7 @@ class SRM0(Neuron):
 
     def run(self, current: Tensor, state: Any) -> tuple[Tensor, SRM0State]:
         """Return spikes and the state after the last step."""
+        self.check_learned("tau", "tau_after")
         h, after, rest, drawn = state
         threshold, r, v_leak, jump = self.like(current, "v_threshold", "r", "v_leak", "after")
         a, left = (torch.exp(-self.dt / tau).to(current) for tau in (self.tau, self.tau_after))

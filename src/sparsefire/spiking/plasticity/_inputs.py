@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -180,6 +180,25 @@ def one_of(name: str, value: Any, words: tuple[str, ...]) -> str:
     if value not in words:
         raise UserError(f"no such {name}.", came=repr(value), expected=", ".join(words))
     return str(value)
+
+
+def state_arrays(state: Any, number: int) -> list[np.ndarray]:
+    """Return the parts of a state as copies in float64.
+
+    Raises:
+        UserError: for what is no tuple of so many arrays of numbers.
+    """
+    parts = [to_numpy(part) for part in state] if isinstance(state, tuple | list) and len(state) == number else []
+    if not parts or any(part.dtype.kind not in "biuf" for part in parts):
+        no_state(state, f"{number} arrays, as an earlier call returned")
+    return [part.astype(float) for part in parts]
+
+
+def no_state(state: Any, expected: str) -> NoReturn:
+    """Raise the error for what is no state."""
+    raise UserError(
+        "this is no state of the rule.", came=repr(state)[:60], expected=expected, attempt="state=None begins anew"
+    )
 
 
 def _as_events(spikes: Any) -> bool:

@@ -10,6 +10,7 @@ from torch import nn
 
 from sparsefire import masks
 from sparsefire.errors import UserError
+from sparsefire.spiking.neurons.neuron import Neuron
 from sparsefire.spiking.plasticity._inputs import finite, to_numpy
 from sparsefire.spiking.spikes import Spikes
 
@@ -21,7 +22,10 @@ class Homeostasis:
 
         r ← r e^(−T/τ) + (1 − e^(−T/τ)) spikes/T,
         w ← w exp(scaling T (1 − r/target)) for all weights that reach it,
-        v_threshold ← v_threshold + threshold T (r/target − 1)
+        v_threshold ← max(v_threshold + threshold T (r/target − 1), least)
+
+    with least a hundredth of the way from the reset (v_reset; v_leak where the reset is soft) to the threshold as it
+    was at first: a threshold at the reset would fire for ever.
 
     Scaling multiplies, as found in cortical neurons (Turrigiano et al. 1998, doi:10.1038/36103): ratios of weights, and
     zeros, stay.
@@ -30,7 +34,7 @@ class Homeostasis:
         layer: the layer in front of the neurons, ``nn.Linear`` or :class:`~sparsefire.spiking.Plastic`.
         target: Hz, above 0; one, or one for each neuron.
         neuron: the neurons behind it, for their ``v_threshold``, which becomes one for each; None where only the
-            weights adapt.
+            weights adapt. One that is an ``nn.Parameter`` stays it, and has one number for each already.
         tau: seconds over which r is a mean.
         scaling: per second, 0 or more.
         threshold: in units of v_threshold per second, 0 or more; above 0 only with ``neuron``.
@@ -38,6 +42,7 @@ class Homeostasis:
 
     Attributes:
         firing_rates: r in Hz, float64 [neuron]; it begins at the target.
+        least: the lowest threshold of each neuron; None without ``neuron``.
 
     Raises:
         UserError: for numbers out of range, neurons that do not fit the layer.
@@ -58,18 +63,17 @@ class Homeostasis:
         if not isinstance(self.layer, nn.Linear):
             raise UserError("no layer to scale.", came=type(layer).__name__, expected="nn.Linear or Plastic")
         units = self.layer.out_features
-        self.target = to_numpy(target).astype(float)
-        if self.target.shape not in ((), (units,)) or not np.isfinite(self.target).all() or (self.target <= 0).any():
+        given = to_numpy(target)
+        numbers = given.dtype.kind in "iuf" and given.shape in ((), (units,))
+        if not numbers or not np.isfinite(given).all() or (given <= 0).any():
             raise UserError("a target is a firing rate.", came=repr(target)[:60], expected=f"Hz, one or {units}")
+        self.target = given.astype(float)
         self.tau, self.dt = finite("tau", tau, 0.0, least=False), finite("dt", dt, 0.0, least=False)
         self.scaling, self.threshold = finite("scaling", scaling, 0.0), finite("threshold", threshold, 0.0)
         if self.threshold and neuron is None:
             raise UserError("no thresholds to adapt.", came="neuron=None", expected="the neurons behind the layer")
         self.neuron = neuron
-        if neuron is not None:
-            if neuron.units != units:
-                raise UserError("the neurons do not fit.", came=f"{neuron.units} neurons", expected=f"{units}")
-            neuron.v_threshold = neuron.v_threshold.expand(neuron.shape).clone()
+        self.least = None if neuron is None else _least(neuron, units)
         self.firing_rates = np.broadcast_to(self.target, (units,)).copy()
 
     @torch.no_grad()
@@ -87,12 +91,37 @@ class Homeostasis:
         self.firing_rates = keep * self.firing_rates + (1 - keep) * rates
         excess = torch.from_numpy(self.firing_rates / self.target - 1)
         if self.scaling:
-            weight: Any = self.layer.weight
+            weight = masks.stored_weight(self.layer)
             factor = torch.exp(-self.scaling * seconds * excess)[:, None]
             masks.write_weight_(self.layer, weight * factor.to(weight))
         if self.threshold:
             held = self.neuron.v_threshold
-            held += (self.threshold * seconds * excess).reshape(held.shape).to(held)
+            moved = held + (self.threshold * seconds * excess).reshape(held.shape).to(held)
+            held.copy_(torch.maximum(moved, self.least.to(held)))  # type: ignore[union-attr]
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """Return what resumes it, beside the state of layer and neurons."""
+        found = {"firing_rates": torch.from_numpy(self.firing_rates.copy())}
+        return found if self.least is None else {**found, "least": self.least.clone()}
+
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
+        """Take back what :meth:`state_dict` returned.
+
+        Raises:
+            UserError: for the state of something else.
+        """
+        own = self.state_dict()
+        if not isinstance(state, dict) or {name: np.shape(part) for name, part in state.items()} != {
+            name: tuple(part.shape) for name, part in own.items()
+        }:
+            came = {name: np.shape(part) for name, part in state.items()} if isinstance(state, dict) else repr(state)
+            raise UserError(
+                "this is the state of something else.", came=str(came)[:80],
+                expected=", ".join(f"{name} {list(part.shape)}" for name, part in own.items()),
+            )  # fmt: skip
+        self.firing_rates = to_numpy(state["firing_rates"]).astype(float)
+        if self.least is not None:
+            self.least = torch.as_tensor(state["least"]).to(self.least).clone()
 
     def _rates(self, post: Any) -> tuple[np.ndarray, float]:
         if isinstance(post, Spikes):
@@ -109,3 +138,24 @@ class Homeostasis:
                 expected=f"{len(self.firing_rates)} neurons, some time",
             )  # fmt: skip
         return rates, seconds
+
+
+@torch.no_grad()
+def _least(neuron: Any, units: int) -> torch.Tensor:
+    """Give each neuron a threshold of its own, and return the lowest that they may have."""
+    if not isinstance(neuron, Neuron) or not isinstance(getattr(neuron, "v_threshold", None), torch.Tensor):
+        raise UserError("these are no neurons with thresholds.", came=repr(neuron)[:60], expected="LIF(…) or its kind")
+    if neuron.units != units:
+        raise UserError("the neurons do not fit.", came=f"{neuron.units} neurons", expected=f"{units}")
+    held: Any = neuron.v_threshold
+    if tuple(held.shape) != neuron.shape:
+        if isinstance(held, nn.Parameter):
+            raise UserError(
+                "a threshold that is learned cannot become one for each neuron.", came="one nn.Parameter for all",
+                expected=f"shape {list(neuron.shape)}", attempt="v_threshold=nn.Parameter(torch.ones(units))",
+            )  # fmt: skip
+        neuron.v_threshold = held = held.expand(neuron.shape).clone()
+    hard = getattr(neuron, "reset", "soft") == "hard"
+    foot: Any = neuron.v_reset if hard else getattr(neuron, "v_leak", torch.zeros(()))
+    foot = foot.detach().to(held)
+    return torch.minimum(held.detach(), foot + 0.01 * (held.detach() - foot).clamp(min=0)).clone()

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sparsefire.errors import UserError
-from sparsefire.spiking.plasticity._inputs import Weights, finite, read_spikes, to_numpy
+from sparsefire.spiking.plasticity._inputs import Weights, finite, no_state, read_spikes, to_numpy
 from sparsefire.spiking.plasticity._kernels import HELD
 from sparsefire.spiking.plasticity.rule import TraceRule, Traces, first_traces, follow_one
 
@@ -146,6 +146,8 @@ class ThreeFactor:
         shape, number = weights.inner_shape, len(self.channels)
         if state is None:
             return first_traces(None, batch, weights.shape), np.zeros((batch, *shape)), np.zeros((batch, number))
+        if not isinstance(state, Held):
+            no_state(state, "what an earlier call returned, Held")
         kept, levels = np.array(state.eligibility, float), np.array(state.levels, float)
         kept = kept[:, None] if weights.synapses is not None else kept.swapaxes(1, 2)
         if kept.shape != (batch, *shape) or levels.shape != (batch, number):
@@ -230,7 +232,12 @@ def _gains(gains: list[np.ndarray], weights: Weights) -> np.ndarray:
 
 
 def _reward_events(times: Any, amounts: Any, number: int, duration: float) -> tuple[np.ndarray, np.ndarray]:
-    when, much = to_numpy(times).astype(float), to_numpy(amounts).astype(float)
+    when, much = to_numpy(times), to_numpy(amounts)
+    if any(part.dtype.kind not in "biuf" for part in (when, much)):
+        raise UserError(
+            "rewards are times and amounts.", came=f"{times!r}, {amounts!r}"[:60], expected="two lists of numbers"
+        )
+    when, much = when.astype(float), much.astype(float)
     much = much[:, None] if much.ndim == 1 else much
     if when.ndim != 1 or much.shape != (len(when), number):
         raise UserError(

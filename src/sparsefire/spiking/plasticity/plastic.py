@@ -25,6 +25,9 @@ class Plastic(nn.Module):
     place. With ``into="grad"`` it leaves −change in the gradient instead, added to what is there, so that any optimiser
     of torch takes the step (one of ``SGD(lr=1)`` is the change itself); call :meth:`bound_` after it.
 
+    Under the constraints of a chip (:func:`~sparsefire.spiking.constrain`) the rule reads, changes, normalises and
+    bounds the stored numbers; what devices make of them stays theirs.
+
     Args:
         layer: ``nn.Linear``; of a masked one (:func:`~sparsefire.sparsify`) only weights that exist learn, and only
             they cost time.
@@ -91,7 +94,7 @@ class Plastic(nn.Module):
             raise UserError(
                 "this rule has no use for a reward.", came=type(self.stdp).__name__, expected="RewardSTDP(…)"
             )
-        weight: Tensor = self.layer.weight
+        weight = masks.stored_weight(self.layer)
         change, after = self.stdp.run(pre, post, weight, state=state, **options)
         if self.into == "weight":
             self._write(weight + change)
@@ -108,7 +111,7 @@ class Plastic(nn.Module):
     @torch.no_grad()
     def bound_(self) -> None:
         """Normalise and bound the weights as they are."""
-        self._write(self.layer.weight.clone())
+        self._write(masks.stored_weight(self.layer).clone())
 
     def _write(self, weight: Tensor) -> None:
         """Set the weights; ``weight`` is changed in place."""

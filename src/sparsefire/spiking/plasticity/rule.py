@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sparsefire.errors import UserError
-from sparsefire.spiking.plasticity._inputs import Weights, finite, one_of, read_spikes
+from sparsefire.spiking.plasticity._inputs import Weights, finite, one_of, read_spikes, state_arrays
 from sparsefire.spiking.plasticity._kernels import ADDITIVE, SOFT, follow
 
 PAIRINGS = ("all", "nearest")
@@ -113,8 +113,8 @@ def first_traces(state: Traces | None, batch: int, shape: tuple[int, int]) -> Tr
     widths = (shape[1], shape[1], shape[0], shape[0])
     if state is None:
         return Traces(*(np.zeros((batch, width)) for width in widths))
-    found = [np.array(part, float) for part in state]
-    if len(found) != 4 or any(part.shape != (batch, width) for part, width in zip(found, widths, strict=False)):
+    found = state_arrays(state, 4)
+    if any(part.shape != (batch, width) for part, width in zip(found, widths, strict=False)):
         raise UserError(
             "the state is of other neurons or another batch.", came=f"shapes {[list(part.shape) for part in found]}",
             expected=f"[{batch}, {shape[1]}] twice, [{batch}, {shape[0]}] twice", attempt="state=None begins anew",

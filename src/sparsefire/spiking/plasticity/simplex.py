@@ -9,7 +9,7 @@ import numpy as np
 
 from sparsefire.errors import UserError
 from sparsefire.randomness import stream
-from sparsefire.spiking.plasticity._inputs import Recording, Weights, finite, read_spikes
+from sparsefire.spiking.plasticity._inputs import Recording, Weights, finite, read_spikes, state_arrays
 from sparsefire.spiking.plasticity._simplex_kernels import NEVER, trigger
 
 
@@ -138,7 +138,7 @@ class SimplexSTDP:
 def _first(state: LastSpikes | None, batch: int, shape: tuple[int, int]) -> list[np.ndarray]:
     if state is None:
         return [np.full((batch, width), NEVER) for width in shape[::-1]]
-    found = [np.array(part, float) for part in state]
+    found = state_arrays(state, 2)
     if [part.shape for part in found] != [(batch, width) for width in shape[::-1]]:
         raise UserError(
             "the state is of other neurons or another batch.", came=f"shapes {[list(part.shape) for part in found]}",

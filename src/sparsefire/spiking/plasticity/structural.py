@@ -44,7 +44,8 @@ class StructuralPlasticity:
         topology: the topology, as :func:`~sparsefire.sparsify` returns it.
 
     Raises:
-        UserError: for numbers out of range, a network that is masked already.
+        UserError: for numbers out of range, a network that is masked or constrained already: the constraints of a chip
+            (:func:`~sparsefire.spiking.constrain`) come after this.
 
     >>> from sparsefire import spiking
     >>> plastic = spiking.Plastic(nn.Linear(20, 10), spiking.STDP())
@@ -61,7 +62,7 @@ class StructuralPlasticity:
         if isinstance(every, bool) or not isinstance(every, int) or every < 1:
             raise UserError("every is a number of steps.", came=repr(every), expected="1 or more")
         self.net, self.w_new = net, finite("w_new", w_new)
-        options = {"every": every, "share": share, "end": 1.0, "growth": growth}
+        options = {"every": every, "share": finite("share", share, 0.0, 1.0), "end": 1.0, "growth": growth}
         # SET clears moments of what it grows, and so asks for an optimizer; one that never steps has none.
         optimizer = torch.optim.SGD(net.parameters(), lr=0.0) if optimizer is None else optimizer
         self.topology = sparsify(
@@ -79,7 +80,7 @@ class StructuralPlasticity:
             fresh = masks.masks(layer)[""] & ~before[name]
             grown += int(fresh.sum())
             if self.w_new and fresh.any():
-                weight: Any = layer.weight
+                weight = masks.stored_weight(layer)
                 masks.write_weight_(layer, torch.where(fresh, torch.full_like(weight, self.w_new), weight))
         return grown
 

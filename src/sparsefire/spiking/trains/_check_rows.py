@@ -164,9 +164,9 @@ def network_rows(spikes: Spikes, least: float, width: float | None, level: float
     ratio_bin = width or max(USUAL_BIN, between, least)
     rows = []
     try:
-        found = branching_ratio(
-            spikes.counts_in(ratio_bin).sum(axis=1), dt=ratio_bin, level=1 - level, resamples=RESAMPLES, rng=rng
-        )
+        together = Spikes(spikes.times, np.zeros_like(spikes.units), 1, spikes.duration)
+        counts = together.counts_in(ratio_bin)[:, 0]
+        found = branching_ratio(counts, dt=ratio_bin, level=1 - level, resamples=RESAMPLES, rng=rng)
         low, high = found.interval()
         name = f"branching ratio, {1e3 * ratio_bin:.3g} ms"
         rows.append(Row(name, many(spikes.n_units), len(spikes), found.ratio, low, high, "below 1"))

@@ -12,10 +12,10 @@ import pandas as pd
 
 from sparsefire.errors import UserError
 from sparsefire.randomness import stream
-from sparsefire.spiking.spikes import Spikes
+from sparsefire.spiking._numbers import array, finite, number
+from sparsefire.spiking.spikes import Spikes, trains_of
 from sparsefire.spiking.trains import _check_rows as rows_of
 from sparsefire.spiking.trains._check_rows import Row
-from sparsefire.spiking.trains._numbers import number, trains_of
 from sparsefire.spiking.trains.rescaling import holm, rescale, rescale_steps
 from sparsefire.statistics._check import level_checked
 
@@ -111,7 +111,7 @@ def check(
     >>> check(spikes, PoissonDeadTime(50.0, 5e-3)).passed, check(spikes, PoissonDeadTime(40.0)).passed
     (True, False)
     """
-    alpha, spikes = level_checked(level), trains_of(run_or_spikes)
+    alpha, spikes = level_checked(finite("level", level)), trains_of(run_or_spikes)
     if not len(spikes) or not spikes.duration:
         raise UserError("there is nothing to check.", came=repr(spikes), expected="spikes, and a duration")
     is_run = hasattr(run_or_spikes, "replay")
@@ -140,7 +140,12 @@ def _of_run(run: Any, units: Any, level: float, rng: Any) -> list[Row]:
         if len(who) > most:
             who = np.sort(stream(rng, "check units").choice(who, most, replace=False))
     else:
-        who = np.unique(np.atleast_1d(np.asarray(units)))
+        asked = np.unique(array("units", units))
+        who = asked.astype(np.int64)
+        if not len(who) or (who != asked).any() or who[0] < 0 or who[-1] >= spikes.n_units:
+            raise UserError(
+                "these are no units of the run.", came=repr(units)[:60], expected=f"whole, 0 to {spikes.n_units - 1}"
+            )
     name = rows_of.many(len(who)) if len(who) == spikes.n_units else f"{len(who)} of {spikes.n_units:,}"
     replay = run.replay(who)
     fired = _fired(spikes, who, dt, steps)

@@ -9,7 +9,8 @@ import numpy as np
 from scipy import stats
 
 from sparsefire.errors import UserError
-from sparsefire.spiking.trains._numbers import number, trains_of
+from sparsefire.spiking._numbers import finite, number
+from sparsefire.spiking.spikes import trains_of
 from sparsefire.spiking.trains.estimate import BLOCKS, Estimate, block_count, from_blocks
 from sparsefire.statistics._check import confidence_checked
 
@@ -42,7 +43,7 @@ class Correlogram:
         Args:
             level: confidence in (0, 1).
         """
-        tail = (1 - confidence_checked(level) ** (1 / len(self.lags))) / 2
+        tail = (1 - confidence_checked(finite("level", level)) ** (1 / len(self.lags))) / 2
         return stats.poisson.ppf(tail, self.expected), stats.poisson.isf(tail, self.expected)
 
     def __repr__(self) -> str:

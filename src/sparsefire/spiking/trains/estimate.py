@@ -10,7 +10,7 @@ import numpy as np
 from scipy import special
 
 from sparsefire.errors import UserError
-from sparsefire.spiking.trains._numbers import whole
+from sparsefire.spiking._numbers import finite, whole
 from sparsefire.statistics._check import confidence_checked
 
 BLOCKS = 40
@@ -41,7 +41,9 @@ class Estimate:
         Args:
             level: confidence in (0, 1).
         """
-        half = float(special.stdtrit(self.blocks - 1, 0.5 + confidence_checked(level) / 2)) * self.error
+        half = (
+            float(special.stdtrit(self.blocks - 1, 0.5 + confidence_checked(finite("level", level)) / 2)) * self.error
+        )
         with np.errstate(divide="ignore", invalid="ignore"):
             if self.scale == "log":
                 factor = np.exp(half / self.value)

@@ -9,7 +9,8 @@ import numpy as np
 from scipy import optimize, special, stats
 
 from sparsefire.errors import UserError
-from sparsefire.spiking.trains._numbers import trains_of
+from sparsefire.spiking._numbers import finite
+from sparsefire.spiking.spikes import trains_of
 from sparsefire.spiking.trains.renewal import GammaRenewal, PoissonDeadTime
 from sparsefire.statistics._check import confidence_checked
 
@@ -36,7 +37,7 @@ class RenewalFit:
         Gamma: from the information, on the logarithm. Dead time: exact, 2 n λ (mean − least) is χ² of 2 n − 2
         degrees, and (least − t_r) (n − 1)/(mean − least) is F of 2 and 2 n − 2.
         """
-        tail, n = (1 - confidence_checked(level)) / 2, self.n
+        tail, n = (1 - confidence_checked(finite("level", level))) / 2, self.n
         if isinstance(self.law, PoissonDeadTime):
             spread = 1 / self.law.intensity
             low, high = stats.chi2.ppf([tail, 1 - tail], 2 * n - 2) / (2 * n * spread)

@@ -15,9 +15,9 @@ from scipy import linalg
 
 from sparsefire.errors import UserError
 from sparsefire.randomness import stream
-from sparsefire.spiking.spikes import Spikes
+from sparsefire.spiking._numbers import array, choice, number
+from sparsefire.spiking.spikes import Spikes, trains_of
 from sparsefire.spiking.trains._hawkes_kernels import compensators
-from sparsefire.spiking.trains._numbers import number
 
 FORGOTTEN = 40.0  # slowest time constants of history before the recording: e⁻⁴⁰ of it is missed
 
@@ -49,7 +49,7 @@ class Hawkes:
     decay: float
 
     def __init__(self, baseline: Any, branching: Any, decay: float) -> None:
-        mu, n = np.atleast_1d(np.asarray(baseline, float)), np.atleast_2d(np.asarray(branching, float))
+        mu, n = np.atleast_1d(array("a baseline", baseline)), np.atleast_2d(array("branching", branching))
         if mu.ndim != 1 or n.shape != (len(mu), len(mu)):
             raise UserError(
                 "baseline and branching do not fit.", came=f"shapes {mu.shape} and {n.shape}",
@@ -92,7 +92,7 @@ class Hawkes:
         e^(−K lag) (Σ + β N D), K = β (1 − N), D = diag(rates), where Σ, the covariance of the intensities, solves
         K Σ + Σ Kᵀ = β² N D Nᵀ. For negative lags take the transpose; at 0 a delta of weight D comes on top.
         """
-        lags = np.asarray(lag, float)
+        lags = array("lags", lag)
         if not np.isfinite(lags).all() or lags.min(initial=0.0) < 0:
             raise UserError("a lag is 0 or more.", came=repr(lag), expected="seconds", attempt="the transpose, below 0")
         drift, start = self._drift()
@@ -131,11 +131,10 @@ class Hawkes:
 
         Spikes before the recording are taken as absent.
         """
-        if spikes.n_units != self.n_units:
-            raise UserError("other units than those of the law.", came=f"{spikes.n_units}", expected=f"{self.n_units}")
-        return compensators(
-            spikes.times, spikes.units, self.baseline, self.branching, self.decay, float(spikes.duration)
-        )
+        given = trains_of(spikes)
+        if given.n_units != self.n_units:
+            raise UserError("other units than those of the law.", came=f"{given.n_units}", expected=f"{self.n_units}")
+        return compensators(given.times, given.units, self.baseline, self.branching, self.decay, given.duration)
 
     def sample(self, duration: float, *, rng: Any = None, start: str = "equilibrium") -> Spikes:
         """Draw the process exactly, by clusters (Hawkes & Oakes 1974, doi:10.2307/3212693).
@@ -150,8 +149,7 @@ class Hawkes:
                 which is stationary up to e⁻⁴⁰; ``"empty"``: there were no spikes before.
         """
         length = number("a duration", duration, unit="seconds")
-        if start not in ("equilibrium", "empty"):
-            raise UserError("there is no such start.", came=repr(start), expected="equilibrium, empty")
+        choice("start", start, ("equilibrium", "empty"))
         before = FORGOTTEN * self.timescale if start == "equilibrium" else 0.0
         generator = stream(rng, "hawkes")
         counts = generator.poisson(self.baseline * (length + before))
@@ -193,5 +191,5 @@ def branching_of_timescale(timescale: Any, decay: float) -> Any:
     0.5
     """
     rate = number("a decay", decay, unit="Hz")
-    found = 1.0 - 1.0 / (rate * np.asarray(timescale, float))
+    found = 1.0 - 1.0 / (rate * array("a timescale", timescale))
     return found if found.ndim else float(found)

@@ -10,9 +10,9 @@ from scipy import linalg, optimize, special
 
 from sparsefire.errors import UserError
 from sparsefire.randomness import stream
-from sparsefire.spiking.spikes import Spikes
+from sparsefire.spiking._numbers import choice, finite, number, whole
+from sparsefire.spiking.spikes import Spikes, trains_of
 from sparsefire.spiking.trains._hawkes_kernels import log_likelihood
-from sparsefire.spiking.trains._numbers import number, trains_of, whole
 from sparsefire.spiking.trains.hawkes import Hawkes
 from sparsefire.statistics._check import confidence_checked
 
@@ -64,9 +64,8 @@ class HawkesFit:
             level: confidence in (0, 1).
             of: ``"branching"``, ``"baseline"`` or ``"decay"``.
         """
-        tail = (1 - confidence_checked(level)) / 2
-        if of not in OF:
-            raise UserError("there is no such parameter.", came=repr(of), expected=", ".join(OF))
+        tail = (1 - confidence_checked(finite("level", level))) / 2
+        choice("parameter", of, OF)
         value = np.asarray(getattr(self, of), float)
         if self.replicates is not None:
             low, high = np.quantile(self.replicates[of], [tail, 1 - tail], axis=0)
@@ -111,7 +110,7 @@ def fit_hawkes(spikes: Any, *, decay: float | None = None, resamples: int = 0, r
     (True, True)
     """
     given = trains_of(spikes)
-    draws = 0 if resamples == 0 else whole("resamples", resamples, 2)
+    draws = whole("resamples", resamples, 0) and whole("resamples", resamples, 2)
     if len(given) < LEAST or (given.counts == 0).any():
         silent = int((given.counts == 0).sum())
         raise UserError(

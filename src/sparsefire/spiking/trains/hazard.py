@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy import integrate, signal, special
+from scipy import integrate, signal
 
 from sparsefire.errors import UserError
-from sparsefire.spiking.trains._numbers import finite, number
+from sparsefire.spiking._numbers import array, finite, function, number
+from sparsefire.spiking.neurons.escape import Escape
 from sparsefire.spiking.trains.renewal import Renewal
 
 CELLS = 1 << 15
 ENOUGH = 40.0  # integrated hazard at which the table ends: S = e⁻⁴⁰ beyond
 LONGEST = 1e7  # seconds
-FORMS = ("exponential", "linear", "erf")
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,12 @@ class Tabulated(Renewal):
 
     def hazard(self, s: Any) -> np.ndarray:
         """Return ρ(s) in Hz, 0 within the dead time."""
-        later = np.asarray(s, float) - self.dead_time
+        later = array("times", s) - self.dead_time
         return np.where(later >= 0, _rates(self._after, np.maximum(later, 0.0)), 0.0)
 
     def cumulative(self, s: Any) -> np.ndarray:
         """Return ∫₀ˢ ρ, interpolated between nodes that are 1/32,768 of the law's reach apart."""
-        later = np.maximum(np.asarray(s, float) - self.dead_time, 0.0)
+        later = np.maximum(array("times", s) - self.dead_time, 0.0)
         table = self._table
         inside = np.interp(later, table.s, table.cumulative)
         beyond = np.maximum(later - table.s[-1], 0.0)
@@ -147,11 +147,10 @@ class HazardRenewal(Tabulated):
 
     def __post_init__(self) -> None:
         number("a dead time", self.dead_time, zero=True, unit="seconds")
-        if not callable(self.rho):
-            raise UserError("a hazard is a function.", came=type(self.rho).__name__, expected="seconds in, Hz out")
+        function("a hazard", self.rho, "seconds")
 
     def _after(self, s: np.ndarray) -> np.ndarray:
-        return np.asarray(self.rho(s), float)
+        return array("a hazard", self.rho(s))
 
 
 @dataclass(frozen=True)
@@ -159,18 +158,17 @@ class EscapeLIF(Tabulated):
     """The leaky neuron with escape noise under constant drive, in continuous time: a renewal train.
 
     After the refractory time u(s) = u∞ + (v_reset − u∞) e^(−s/τ) with u∞ = v_leak + R I. With x = u − v_threshold the
-    hazard is ρ₀ exp(x/Δ), ρ₀ max(x, 0)/Δ or ρ₀ (1 + erf(x/Δ)) (Gerstner et al. 2014, Neuronal Dynamics, section 9.1).
+    hazard is that of ``escape``, which neurons are given too (Gerstner et al. 2014, Neuronal Dynamics, section 9.1).
 
     Args:
         tau: membrane time constant in seconds.
-        drive: R I, in the units of the potentials.
+        drive: R I, in the units of the potentials: not a current but how far it moves the membrane in the end. For a
+            neuron of r = 1 it is the drive that :func:`sparsefire.spiking.simulate` takes.
         v_threshold, v_reset, v_leak: potentials.
-        escape_rate: ρ₀ in Hz.
-        escape_width: Δ, in the units of the potentials.
-        form: ``"exponential"``, ``"linear"`` or ``"erf"``.
+        escape: an :class:`Escape`: rate ρ₀ in Hz, width Δ in the units of the potentials, and form.
         refractory: seconds.
 
-    >>> law = EscapeLIF(tau=20e-3, drive=20.0, v_threshold=15.0, escape_rate=100.0, escape_width=2.0)
+    >>> law = EscapeLIF(tau=20e-3, drive=20.0, v_threshold=15.0, escape=Escape(rate=100.0, width=2.0))
     >>> round(1e3 * law.mean, 3), round(law.cv, 5)  # milliseconds
     (28.327, 0.25547)
     """
@@ -180,19 +178,16 @@ class EscapeLIF(Tabulated):
     v_threshold: float = 1.0
     v_reset: float = 0.0
     v_leak: float = 0.0
-    escape_rate: float = 100.0
-    escape_width: float = 0.2
-    form: str = "exponential"
+    escape: Escape = field(default_factory=Escape)
     refractory: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("tau", "escape_rate", "escape_width"):
-            number(name, getattr(self, name))
+        number("tau", self.tau, unit="seconds")
         for name in ("drive", "v_threshold", "v_reset", "v_leak"):
             finite(name, getattr(self, name))
         number("refractory", self.refractory, zero=True, unit="seconds")
-        if self.form not in FORMS:
-            raise UserError("no such form of escape noise.", came=repr(self.form), expected=", ".join(FORMS))
+        if not isinstance(self.escape, Escape):
+            raise UserError("escape is an Escape.", came=repr(self.escape)[:60], expected="Escape(rate=…, width=…)")
 
     @property
     def dead_time(self) -> float:  # type: ignore[override]
@@ -202,13 +197,10 @@ class EscapeLIF(Tabulated):
     def potential(self, s: Any) -> np.ndarray:
         """Return u at ``s`` seconds after the end of the refractory time."""
         above = self.v_leak + self.drive
-        return above + (self.v_reset - above) * np.exp(-np.asarray(s, float) / self.tau)
+        return above + (self.v_reset - above) * np.exp(-array("times", s) / self.tau)
 
     def _after(self, s: np.ndarray) -> np.ndarray:
-        x = (self.potential(s) - self.v_threshold) / self.escape_width
-        if self.form == "exponential":
-            return self.escape_rate * np.exp(np.minimum(x, 60.0))
-        return self.escape_rate * (np.maximum(x, 0.0) if self.form == "linear" else 1 + special.erf(x))
+        return self.escape.hazard(self.potential(s) - self.v_threshold)
 
 
 def _rates(after: Callable[[np.ndarray], np.ndarray], s: np.ndarray) -> np.ndarray:

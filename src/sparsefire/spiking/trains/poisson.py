@@ -9,8 +9,8 @@ import numpy as np
 
 from sparsefire.errors import UserError
 from sparsefire.randomness import stream
+from sparsefire.spiking._numbers import array, function, number, whole
 from sparsefire.spiking.spikes import Spikes
-from sparsefire.spiking.trains._numbers import number, whole
 
 CELLS = 1 << 16
 
@@ -43,23 +43,24 @@ class InhomogeneousPoisson:
             if self.most is None:
                 raise UserError("a function of time needs a bound.", came="most=None", expected="Hz", attempt="most=…")
             number("most", self.most, unit="Hz")
+            function("an intensity", self.intensity, "times")
             return
         if self.dt is None:
             raise UserError("bins need a width.", came="dt=None", expected="seconds", attempt="dt=…")
         number("dt", self.dt, unit="seconds")
-        bins = np.asarray(self.intensity, float)
+        bins = array("an intensity", self.intensity)
         if bins.ndim != 1 or not len(bins) or not np.isfinite(bins).all() or bins.min() < 0:
             raise UserError("an intensity is 0 or more.", came=f"shape {bins.shape}", expected="finite Hz [bins]")
         object.__setattr__(self, "intensity", bins)
 
     def __call__(self, t: Any) -> np.ndarray:
         """Return λ(t) in Hz."""
-        when = np.asarray(t, float)
+        when = array("times", t)
         if not callable(self.intensity):
             assert self.dt is not None
             place = np.clip(np.ceil(when / self.dt - 1e-9).astype(np.int64) - 1, 0, len(self.intensity) - 1)
             return self.intensity[place]
-        found = np.asarray(self.intensity(when), float)
+        found = array("an intensity", self.intensity(when))
         assert self.most is not None
         if found.shape != when.shape or not np.isfinite(found).all() or (found.size and found.min() < 0):
             raise UserError("an intensity is 0 or more.", came=f"shape {found.shape}", expected="finite Hz")
@@ -69,7 +70,7 @@ class InhomogeneousPoisson:
 
     def cumulative(self, t: Any) -> np.ndarray:
         """Return ∫₀ᵗ λ; of a function by the midpoint rule on 65,536 cells, linear within a cell."""
-        when = np.asarray(t, float)
+        when = array("times", t)
         if callable(self.intensity):
             end = float(when.max(initial=0.0)) or 1.0
             edges: np.ndarray = np.linspace(0.0, end, CELLS + 1)

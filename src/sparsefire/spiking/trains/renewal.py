@@ -14,8 +14,8 @@ from scipy import special
 
 from sparsefire.errors import UserError
 from sparsefire.randomness import stream
+from sparsefire.spiking._numbers import array, choice, number, whole
 from sparsefire.spiking.spikes import Spikes
-from sparsefire.spiking.trains._numbers import number, whole
 
 STARTS = ("equilibrium", "spike")
 MOST_DRAWN = 8_000_000  # intervals in memory at a time
@@ -89,7 +89,7 @@ class Renewal:
         Returns:
             A float, or float64 of the shape of ``window``.
         """
-        lengths = np.asarray(window, float)
+        lengths = array("windows", window)
         if not lengths.size or not np.isfinite(lengths).all() or lengths.min() <= 0:
             raise UserError("a window is a number of seconds.", came=repr(window), expected="above 0")
         found = np.array([self._fano(float(t)) for t in lengths.ravel()]).reshape(lengths.shape)
@@ -112,8 +112,7 @@ class Renewal:
             Spikes of ``n_trains`` units.
         """
         length, trains = number("a duration", duration, unit="seconds"), whole("n_trains", n_trains)
-        if start not in STARTS:
-            raise UserError("there is no such start.", came=repr(start), expected=", ".join(STARTS))
+        choice("start", start, STARTS)
         generator = stream(rng, "renewal trains")
         expected = length / self.mean
         columns = int(expected + 6 * self.cv * np.sqrt(expected + 1)) + 8
@@ -164,11 +163,11 @@ class PoissonDeadTime(Renewal):
 
     def hazard(self, s: Any) -> np.ndarray:
         """Return λ after the dead time, 0 within it."""
-        return np.where(np.asarray(s, float) >= self.dead_time, self.intensity, 0.0)
+        return np.where(array("times", s) >= self.dead_time, self.intensity, 0.0)
 
     def cumulative(self, s: Any) -> np.ndarray:
         """Return λ (s − t_r)₊."""
-        return self.intensity * np.maximum(np.asarray(s, float) - self.dead_time, 0.0)
+        return self.intensity * np.maximum(array("times", s) - self.dead_time, 0.0)
 
     @property
     def mean(self) -> float:
@@ -233,7 +232,7 @@ class GammaRenewal(Renewal):
 
     def hazard(self, s: Any) -> np.ndarray:
         """Return f/S; without cancellation, but infinite at 0 for shapes below 1."""
-        x = np.asarray(s, float) / self._scale
+        x = array("times", s) / self._scale
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             logs = special.xlogy(self.shape - 1, x) - x - special.gammaln(self.shape)
             found = np.exp(logs - np.log(special.gammaincc(self.shape, x))) / self._scale
@@ -243,7 +242,7 @@ class GammaRenewal(Renewal):
 
     def cumulative(self, s: Any) -> np.ndarray:
         """Return −log Γ(g, x)/Γ(g)."""
-        x = np.asarray(s, float) / self._scale
+        x = array("times", s) / self._scale
         with np.errstate(divide="ignore"):
             found = -np.log(special.gammaincc(self.shape, x))
             far = x + special.gammaln(self.shape) - special.xlogy(self.shape - 1, np.maximum(x, 1.0))

@@ -15,8 +15,8 @@ from scipy import special, stats
 
 from sparsefire.errors import UserError
 from sparsefire.randomness import stream
-from sparsefire.spiking.spikes import Spikes
-from sparsefire.spiking.trains._numbers import trains_of, whole
+from sparsefire.spiking._numbers import array, finite, function, whole
+from sparsefire.spiking.spikes import Spikes, trains_of
 from sparsefire.statistics._check import confidence_checked, level_checked
 
 FEWEST = 5  # intervals below which a train is not tested by itself
@@ -80,17 +80,17 @@ class UniformTest:
 
     def band(self, level: float = 0.95) -> float:
         """Return the distance that is exceeded with chance 1 − level in long trains, 1.358/√n at 95%."""
-        return float(special.kolmogi(1 - confidence_checked(level)) / np.sqrt(self.n))
+        return float(special.kolmogi(1 - confidence_checked(finite("level", level))) / np.sqrt(self.n))
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Return an interval of the correlation, on Fisher's scale."""
-        half = float(special.ndtri(0.5 + confidence_checked(level) / 2)) / np.sqrt(max(self.n - 4, 1))
+        half = float(special.ndtri(0.5 + confidence_checked(finite("level", level)) / 2)) / np.sqrt(max(self.n - 4, 1))
         middle = np.arctanh(np.clip(self.correlation, -1 + 1e-12, 1 - 1e-12))
         return float(np.tanh(middle - half)), float(np.tanh(middle + half))
 
     def passed(self, level: float = 0.05) -> bool:
         """Return whether neither p-value, doubled for there being two, is below ``level``."""
-        return 2 * min(self.p_value, self.correlation_p) >= level_checked(level)
+        return 2 * min(self.p_value, self.correlation_p) >= level_checked(finite("level", level))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -113,6 +113,7 @@ class RescalingTests:
 
     def passed(self, level: float = 0.05) -> bool:
         """Return whether the pooled test and all single ones pass, ``level`` shared between the two sorts."""
+        level = level_checked(finite("level", level))
         each = np.minimum(self.adjusted, self.adjusted_correlation)
         return self.pooled.passed(level / 2) and bool((2 * each >= level / 2).all())
 
@@ -127,7 +128,10 @@ def rescale(spikes: Any, law: Any) -> Rescaled:
         spikes: Spikes, or a run of a simulation.
         law: a renewal law (the time before the first spike is left out), an
             :class:`InhomogeneousPoisson` law, or a :class:`Hawkes` process; or a function that takes the times of one
-            train and the number of its unit and returns ∫₀ᵗ λ at each of them.
+            train, with the end of the recording as the last, and the number of its unit and returns ∫₀ᵗ λ at each.
+
+    Raises:
+        UserError: for no such law; a function that takes other arguments, or returns what does not rise from 0.
 
     >>> from sparsefire.spiking.trains.renewal import PoissonDeadTime
     >>> law = PoissonDeadTime(50.0, 5e-3)
@@ -135,6 +139,11 @@ def rescale(spikes: Any, law: Any) -> Rescaled:
     True
     """
     given = trains_of(spikes)
+    if isinstance(law, type):
+        raise UserError(
+            "this is a kind of law, not a law.", came=law.__name__, expected="one with its parameters",
+            attempt=f"{law.__name__}(…)",
+        )  # fmt: skip
     units = np.arange(given.n_units)
     impossible = np.zeros(given.n_units, np.int64)
     if hasattr(law, "compensated"):
@@ -159,8 +168,23 @@ def rescale(spikes: Any, law: Any) -> Rescaled:
             "this is no law of spike trains.", came=type(law).__name__,
             expected="a renewal law, InhomogeneousPoisson, Hawkes, or a function of times and unit",
         )  # fmt: skip
-    intervals = [np.diff(np.asarray(law(train, unit), float)) for unit, train in enumerate(trains)]
-    return Rescaled(intervals, np.zeros(given.n_units), impossible, units)
+    function("a law", law, "times", "unit")
+    rises = [_risen(law, np.append(train, given.duration), unit) for unit, train in enumerate(trains)]
+    return Rescaled([rise[:-1] for rise in rises], np.array([rise[-1] for rise in rises]), impossible, units)
+
+
+def _risen(law: Callable[[np.ndarray, int], Any], times: np.ndarray, unit: int) -> np.ndarray:
+    """Return by how much ∫ λ rises from each time to the next, from 0 on."""
+    total = array("what a law returns", law(times, unit))
+    if total.shape != times.shape:
+        raise UserError("a law has one value for each time.", came=f"shape {total.shape}", expected=f"{times.shape}")
+    rise = np.diff(total, prepend=0.0)
+    if not (np.isfinite(total).all() and (rise >= -1e-9 * np.abs(total)).all()):
+        raise UserError(
+            "an integral of a rate rises from 0.", came=f"{np.min(rise):g} from one spike to the next",
+            expected="0 or more, finite",
+        )  # fmt: skip
+    return np.maximum(rise, 0.0)
 
 
 def rescale_steps(
@@ -186,7 +210,7 @@ def rescale_steps(
     >>> uniform_test(rescale_steps(draws, np.full((20_000, 1), 0.2), rng=0).pooled).passed()
     True
     """
-    spikes, p = np.asarray(fired), np.asarray(probability, float)
+    spikes, p = array("spikes", fired), array("probabilities", probability)
     if spikes.ndim != 2 or spikes.shape != p.shape:
         raise UserError(
             "spikes and probabilities do not fit.", came=f"shapes {spikes.shape} and {p.shape}",
@@ -196,7 +220,9 @@ def rescale_steps(
         raise UserError("spikes are zeros and ones.", came=f"values up to {spikes.max():g}", expected="0 or 1")
     if not ((p >= 0) & (p <= 1)).all():
         raise UserError("probabilities are out of range.", came=f"{np.min(p):g} to {np.max(p):g}", expected="0 to 1")
-    names = np.arange(spikes.shape[1]) if units is None else np.asarray(units)
+    names = np.arange(spikes.shape[1]) if units is None else array("units", units).astype(np.int64)
+    if names.shape != spikes.shape[1:]:
+        raise UserError("units are the names of columns.", came=f"shape {names.shape}", expected=f"{spikes.shape[1:]}")
     column, step = np.nonzero(spikes.T)
     chance = p[step, column]
     with np.errstate(divide="ignore"):
@@ -234,7 +260,7 @@ def uniform_test(z: Any) -> UniformTest:
     >>> round(test.statistic, 6), round(test.band(), 4)
     (0.005, 0.1358)
     """
-    given = np.asarray(z, float)
+    given = array("rescaled intervals", z)
     if given.ndim != 1 or len(given) < FEWEST or not (given >= -1e-9).all():
         raise UserError(
             "these are no rescaled intervals.", came=f"{given.size} numbers, the least {np.min(given, initial=0.0):g}",
@@ -273,6 +299,8 @@ def rescaling_tests(rescaled: Rescaled, *, least: int = 20) -> RescalingTests:
     True
     """
     fewest = whole("least", least, FEWEST)
+    if not isinstance(rescaled, Rescaled):
+        raise UserError("nothing is rescaled yet.", came=type(rescaled).__name__, expected="rescale(spikes, law)")
     tested = [k for k, z in enumerate(rescaled.intervals) if len(z) >= fewest]
     tests = [uniform_test(rescaled.intervals[k]) for k in tested]
     return RescalingTests(
@@ -290,8 +318,8 @@ def holm(p_values: Any) -> np.ndarray:
     >>> holm([0.01, 0.04, 0.03]).round(3).tolist()
     [0.03, 0.06, 0.06]
     """
-    p = np.asarray(p_values, float)
-    if not ((p >= 0) & (p <= 1)).all():
+    p = array("p-values", p_values)
+    if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():
         raise UserError("these are no p-values.", came=repr(p_values)[:60], expected="0 to 1")
     order = np.argsort(p)
     steps = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
@@ -317,8 +345,10 @@ def fitted_test(
         The plain test of all trains together, and the p-value (1 + #{D* ≥ D}) / (1 + resamples) of its distance.
     """
     given, draws = trains_of(spikes), whole("resamples", resamples, 19)
-    law = fit(given)
+    law = function("a fit", fit, "spikes")(given)
     test = uniform_test(rescale(given, law).pooled)
+    if not hasattr(law, "sample"):
+        raise UserError("a fit returns a law.", came=type(law).__name__, expected="one that can be drawn: law.sample")
     above = 0
     for k in range(draws):
         generator = stream(rng, "fitted test", k)

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from sparsefire.errors import UserError
-from sparsefire.spiking.spikes import Spikes
-from sparsefire.spiking.trains._numbers import number, trains_of, whole
+from sparsefire.spiking._numbers import array, number, whole
+from sparsefire.spiking.spikes import Spikes, trains_of
 from sparsefire.spiking.trains.estimate import BLOCKS, FEWEST, Estimate, block_count, from_blocks
 
 
@@ -42,7 +42,9 @@ def fano_factor(spikes: Any, window: Any, *, blocks: int = BLOCKS) -> Estimate:
     True
     """
     given, most = trains_of(spikes), block_count(blocks)
-    lengths = np.asarray(window, float)
+    lengths = array("windows", window)
+    if not lengths.size:
+        raise UserError("there is no window.", came=repr(window), expected="seconds")
     parts = [_fano(given, number("a window", float(width), unit="seconds"), most) for width in lengths.ravel()]
     if lengths.ndim == 0:
         return parts[0]
