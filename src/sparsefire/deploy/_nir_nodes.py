@@ -80,7 +80,8 @@ def node_of(name: str, module: nn.Module, shape: Shape | None, discretisation: s
         return _pool(name, module, shape)
     if plain(module, nn.Flatten):
         known = _known(name, shape)
-        start = module.start_dim - 1 if module.start_dim > 0 else module.start_dim  # NIR counts without the batch  # type: ignore[operator]
+        begin: Any = module.start_dim
+        start = begin - 1 if begin > 0 else begin  # NIR counts without the batch
         if module.start_dim == 0:
             unsupported(name, module, "start_dim=0, which takes the batch in")
         end = module.end_dim - 1 if module.end_dim > 0 else module.end_dim  # type: ignore[operator]

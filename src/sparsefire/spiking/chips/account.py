@@ -166,7 +166,8 @@ def energy(net: nn.Module, x: Tensor, *, costs: Costs = HOROWITZ, samples: int |
     (12.0, 3.0, 0, 4.0)
     """
     if isinstance(net, SpikingPerceptron) and isinstance(x, Tensor) and x.ndim >= 2:
-        net, x = net.net, x.flatten(1).expand(int(net.steps), -1, -1)
+        steps: Any = net.steps
+        net, x = net.net, x.flatten(1).expand(steps, -1, -1)
     if not isinstance(x, Tensor) or (x.ndim < 3 and samples is None):
         came = f"shape {list(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
         raise UserError("the input needs axes of time and batch.", came=came, expected="[time, batch, …]")
