@@ -4,12 +4,12 @@
 
 stack     two layers of neurons over 100 steps, forward and backward, beside snnTorch, SpikingJelly and Norse
 network   balanced random networks, 4,000 × 400 and 20,000 × 1,000, beside Brian2
-stdp      a competitive network that learns by STDP, one sample, beside Brian2
+stdp      a competitive network that learns by STDP, one sample, beside Brian2 and BindsNET
 
 Results must agree before a ratio is printed: spike for spike where both can do the same arithmetic, in firing rate and
 CV where they draw numbers of their own. Rounds are interleaved, medians count. snnTorch comes with
-``pip install 'sparsefire[bench]'``; the others live in environments DIR/spikingjelly, DIR/norse and DIR/brian2, made
-from the files in benchmarks/peers; those that are not there are left out.
+``pip install 'sparsefire[bench]'``; the others live in environments DIR/spikingjelly, DIR/norse, DIR/brian2 and
+DIR/bindsnet, made from the files in benchmarks/peers; those that are not there are left out.
 """
 
 from __future__ import annotations
@@ -38,8 +38,10 @@ TAIL = """
 *stack*: 700-128-20 leaky integrate-and-fire neurons, 100 steps, batch 64, 3% of the input spikes; the spikes of all are
 the same. *Indexed* input is looked up by the inputs that fired, *dense* input is not. *Balanced network*: CPU seconds
 for one biological second, dt 0.1 ms, delay 1.5 ms, an external Poisson input for each neuron; mean firing rates and CVs
-within 3%. *STDP*: 784 inputs, 400 units, 350 ms at dt 1 ms; spikes equal, weights to 1e-5. Compilation is left out for
-all. More about each in the files of `benchmarks/spiked`.
+within 3%. *STDP*: 784 inputs, 400 units, 350 ms at dt 1 ms; spikes equal, weights to 1e-5. BindsNET's network has an
+inhibitory layer, pairs instead of triplets and neurons that ours has not, so ours runs its own network of that shape on
+the same input, and what is equal to 1e-5 are the weights of the rule at the spikes of BindsNET's units. Compilation is
+left out for all. More about each in the files of `benchmarks/spiked`.
 """
 
 

@@ -25,16 +25,14 @@ def entropy(rng: Any = None) -> int:
         An integer in [0, 2¹²⁸).
 
     Raises:
-        TypeError: for anything else; UserError (a ValueError): for a negative int.
+        UserError: for anything else, and for a negative int.
 
     >>> entropy(3)
     3
     """
     if rng is None:
         return int(np.random.SeedSequence().entropy) & _MASK  # type: ignore[arg-type]
-    if isinstance(rng, bool):
-        raise TypeError(f"rng must be an int or a generator, got {rng!r}")
-    if isinstance(rng, int | np.integer):
+    if isinstance(rng, int | np.integer) and not isinstance(rng, bool):
         if rng < 0:
             raise UserError("rng must be a non-negative integer.", came=str(rng), expected="0 or more")
         return int(rng) & _MASK
@@ -44,13 +42,14 @@ def entropy(rng: Any = None) -> int:
         return int.from_bytes(rng.bytes(16), "little")
     if isinstance(rng, np.random.RandomState):
         return int.from_bytes(rng.bytes(16), "little")
-    if type(rng).__module__.startswith("torch"):
-        torch = sys.modules["torch"]  # loaded, since its object is here; this module does not depend on it
+    torch: Any = sys.modules.get("torch")  # loaded where its object is here; this module does not depend on it
+    if torch is not None and isinstance(rng, torch.Generator):
         words = torch.randint(0, 2**32, (4,), generator=rng, device=rng.device, dtype=torch.int64).tolist()
         return sum(int(word) << (32 * i) for i, word in enumerate(words))
-    raise TypeError(
-        f"rng must be None, an int, a NumPy SeedSequence or Generator, or a torch Generator, got {type(rng).__name__}"
-    )
+    raise UserError(
+        "rng is no source of random numbers.", came=repr(rng)[:60],
+        expected="None, an int, a NumPy SeedSequence, Generator or RandomState, or a torch Generator",
+    )  # fmt: skip
 
 
 def _digest(rng: Any, key: tuple[int | str, ...]) -> bytes:

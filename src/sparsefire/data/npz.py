@@ -26,6 +26,10 @@ class Archive:
         try:
             self.zip = zipfile.ZipFile(path)
             members = self.zip.infolist()
+        except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+            raise UserError(
+                f"{plain(path.name)} cannot be opened.", came=error.strerror or "", expected="an NPZ file that exists"
+            ) from None
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
             raise self._broken(error) from None
         self.members = {entry.filename.removesuffix(".npy"): entry for entry in members}

@@ -20,6 +20,7 @@ from sparsefire.deploy._nir_file import check_path, library, read_graph, write_g
 from sparsefire.deploy._nir_nodes import LOST, SUPPORTED, losses, module_of, node_of, plain, unsupported
 from sparsefire.errors import UserError
 from sparsefire.spiking import Sequential
+from sparsefire.spiking._numbers import choice
 from sparsefire.spiking.neurons.neuron import DISCRETISATIONS, Neuron, positive
 
 Path = str | os.PathLike[str]
@@ -63,10 +64,10 @@ def to_nir(
     check_path(path)
     if not isinstance(net, nn.Sequential):
         raise UserError("NIR files are written of chains.", came=type(net).__name__, expected="sf.spiking.Sequential")
-    if discretisation not in (None, "euler"):
+    if not (discretisation is None or (isinstance(discretisation, str) and discretisation == "euler")):
         raise UserError("no such discretisation to write for.", came=repr(discretisation), expected='"euler" or None')
-    unknown = [name for name in ([drop] if isinstance(drop, str) else drop) if name not in LOST]
-    if isinstance(drop, str) or unknown:
+    listed = isinstance(drop, Sequence | set | frozenset) and not isinstance(drop, str)
+    if not listed or any(not isinstance(name, str) or name not in LOST for name in drop):
         raise UserError(
             "drop= lists what may get lost.", came=repr(drop), expected=f"some of {', '.join(map(repr, LOST))}"
         )
@@ -130,8 +131,8 @@ def from_nir(path: Path, *, dt: float | None = None, discretisation: str | None 
     check_path(path)
     if dt is not None:
         positive("dt", dt)
-    if discretisation is not None and discretisation not in DISCRETISATIONS:
-        raise UserError("no such discretisation.", came=repr(discretisation), expected=", ".join(DISCRETISATIONS))
+    if discretisation is not None:
+        choice("discretisation", discretisation, DISCRETISATIONS)
     graph = read_graph(path, SUPPORTED)
     modules = []
     for name in _order(graph):

@@ -34,11 +34,11 @@ def whole(name: str, value: Any, least: int = 1) -> int:
     return int(value)
 
 
-def array(name: str, values: Any) -> np.ndarray:
-    """Return numbers of any shape, float64; whether they are finite is not asked."""
+def array(name: str, values: Any, kinds: str = "buif") -> np.ndarray:
+    """Return numbers of any shape, float64, of these kinds; whether they are finite is not asked."""
     try:
         found = np.asarray(values)
-        if found.size and found.dtype.kind not in "buif":
+        if found.size and found.dtype.kind not in kinds:
             raise TypeError
         return found.astype(float)
     except (TypeError, ValueError, RuntimeError):  # the last of tensors that need a gradient
@@ -48,8 +48,15 @@ def array(name: str, values: Any) -> np.ndarray:
 def choice(name: str, value: Any, choices: tuple[str, ...]) -> str:
     """Return one of some words."""
     if not isinstance(value, str) or value not in choices:
-        raise UserError(f"there is no such {name}.", came=repr(value)[:60], expected=", ".join(choices))
+        raise UserError(f"no such {name}.", came=repr(value)[:60], expected=", ".join(choices))
     return value
+
+
+def yes(name: str, value: Any) -> bool:
+    """Return True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise UserError(f"{name} is yes or no.", came=repr(value)[:60], expected="True or False")
+    return bool(value)
 
 
 def function(name: str, value: Any, *arguments: str) -> Any:

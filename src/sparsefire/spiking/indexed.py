@@ -36,9 +36,12 @@ def linear_of_spikes(spikes: Tensor, weight: Tensor, bias: Tensor | None = None)
     >>> linear_of_spikes(torch.tensor([[0.0, 1.0, 1.0]]), torch.tensor([[1.0, 2.0, 3.0]]))
     tensor([[5.]])
     """
-    if not isinstance(spikes, Tensor) or not spikes.ndim or weight.ndim != 2 or spikes.shape[-1] != weight.shape[1]:
-        came = f"shape {list(spikes.shape)}" if isinstance(spikes, Tensor) else type(spikes).__name__
-        raise UserError("spikes and weights do not fit.", came=came, expected=f"[…, {weight.shape[-1]}]")
+    for name, given in (("spikes", spikes), ("weight", weight), *([] if bias is None else [("bias", bias)])):
+        if not isinstance(given, Tensor):
+            raise UserError(f"{name} is a tensor.", came=type(given).__name__, expected="float32 or float64 on the CPU")
+    if not spikes.ndim or weight.ndim != 2 or spikes.shape[-1] != weight.shape[1]:
+        came = f"shapes {list(spikes.shape)} and {list(weight.shape)}"
+        raise UserError("spikes and weights do not fit.", came=came, expected="[…, in] and [out, in]")
     if bias is not None and bias.shape != weight.shape[:1]:
         raise UserError("bias and weights do not fit.", came=f"shape {list(bias.shape)}", expected=f"[{len(weight)}]")
     if not plain(spikes, weight) or (bias is not None and not plain(spikes, bias)):

@@ -43,9 +43,9 @@ class SpikingPerceptron(nn.Module):
 
     def __init__(self, widths: Sequence[int], steps: int = 8, tau: float = 8e-3, dt: float = 1e-3) -> None:
         super().__init__()
-        if len(widths) < 3:
+        if not isinstance(widths, Sequence) or isinstance(widths, str) or len(widths) < 3:
             raise UserError(
-                "a spiking perceptron needs a hidden layer.", came=f"widths {list(widths)}",
+                "a spiking perceptron needs a hidden layer.", came=f"widths {widths!r}"[:80],
                 expected="inputs, hidden units, outputs",
             )  # fmt: skip
         if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:

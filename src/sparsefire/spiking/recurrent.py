@@ -60,6 +60,10 @@ class Recurrent(Neuron):
         """Return no spikes, and neurons at rest."""
         return RecurrentState(self.zeros(batch, like), self.neurons.initial_state(batch, like))
 
+    def potential(self, state: Any) -> Tensor | None:
+        """Return that of the neurons."""
+        return self.neurons.potential(state[1])
+
     def run(self, current: Tensor, state: Any) -> tuple[Tensor, RecurrentState]:
         """Return spikes and the state after the last step."""
         spikes, inner = state

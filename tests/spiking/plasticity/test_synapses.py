@@ -38,5 +38,5 @@ def test_parallel_arcs_are_kept() -> None:
 def test_no_synapses_and_bad_masks() -> None:
     assert len(Synapses.from_mask(np.zeros((2, 3)))) == 0
     for mask in (np.ones(3), np.ones((2, 2, 2)), np.array([["a"]])):
-        with pytest.raises(UserError, match="matrix"):
+        with pytest.raises(UserError, match="a mask"):
             Synapses.from_mask(mask)

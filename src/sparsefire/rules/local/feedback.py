@@ -33,7 +33,8 @@ class FeedbackRule:
     per_example: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if self.scale is not None and not 0 < self.scale < float("inf"):
+        known = isinstance(self.scale, int | float) and not isinstance(self.scale, bool)
+        if self.scale is not None and not (known and 0 < self.scale < float("inf")):
             raise UserError("feedback has a size.", came=f"scale={self.scale!r}", expected="a number above 0, or None")
         generator = generator_of(self.rng)
         self._own = int(torch.randint(2**62, (), generator=generator, device=generator.device))

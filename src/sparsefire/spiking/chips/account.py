@@ -165,7 +165,11 @@ def energy(net: nn.Module, x: Tensor, *, costs: Costs = HOROWITZ, samples: int |
     >>> found.dense, found.acs, found.macs, found.neuron_updates  # 2 steps; spikes meet 2 and 1 weights
     (12.0, 3.0, 0, 4.0)
     """
-    if isinstance(net, SpikingPerceptron) and isinstance(x, Tensor) and x.ndim >= 2:
+    if isinstance(net, SpikingPerceptron):
+        inputs: Any = net.net[0].in_features
+        if not isinstance(x, Tensor) or x.ndim < 2 or x.shape[1:].numel() != inputs:
+            came = f"shape {list(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
+            raise UserError("the input does not fit the network.", came=came, expected=f"rows [batch, {inputs}]")
         steps: Any = net.steps
         net, x = net.net, x.flatten(1).expand(steps, -1, -1)
     if not isinstance(x, Tensor) or (x.ndim < 3 and samples is None):

@@ -53,7 +53,8 @@ class Chip:
         bits = self.weight_bits
         if bits is not None and (not _whole(bits) or not 2 <= bits <= 16):
             raise UserError("weight_bits is out of range.", came=repr(bits), expected="2 to 16, or None")
-        if self.scale not in SCALES and (isinstance(self.scale, str) or not _number(self.scale) or self.scale <= 0):
+        word = isinstance(self.scale, str)
+        if self.scale not in SCALES if word else not _number(self.scale) or self.scale <= 0:  # type: ignore[operator]
             raise UserError(
                 "no such scale of weights.", came=repr(self.scale), expected='"neuron", "layer" or a number above 0'
             )

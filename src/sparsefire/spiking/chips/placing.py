@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from sparsefire import masks
 from sparsefire.errors import UserError
+from sparsefire.spiking._numbers import whole
 from sparsefire.spiking.chips.chip import Chip
 
 
@@ -37,6 +38,7 @@ def cores(
     found = layers_of(net)
     if not isinstance(chip, Chip):
         raise UserError("cores are those of a chip.", came=repr(chip), expected="Chip(synapses_per_core=…)")
+    fan_in = None if fan_in is None else whole("fan_in", fan_in)
     positions = _positions(net, input_shape)
     return {name: _packed(name, layer, positions.get(name, 1), chip, fan_in) for name, layer in found.items()}
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from sparsefire.errors import UserError
 from sparsefire.randomness import stream
+from sparsefire.spiking._numbers import choice
 from sparsefire.spiking.competitive import _kernel
 from sparsefire.spiking.competitive._kernel import Clock, Competition, Learning, Membrane, State
 from sparsefire.spiking.competitive.rule import CompetitiveRule, number
@@ -82,8 +83,7 @@ def build(given: Any, rng: int) -> Network:
     if not isinstance(rule, CompetitiveRule):
         raise UserError("rule is no rule.", came=type(rule).__name__, expected="a CompetitiveRule, or None")
     for name, choices in (("inhibition", ("layer", "direct")), ("vote", VOTES)):
-        if getattr(given, name) not in choices:
-            raise UserError(f"there is no such {name}.", came=repr(getattr(given, name)), expected=" or ".join(choices))
+        choice(name, getattr(given, name), choices)
     dt = 1e3 * number("dt", given.dt)  # milliseconds from here on
     if dt > 1.0:
         raise UserError("the step is longer than a time constant.", came=f"dt={given.dt!r}", expected="at most 1e-3 s")

@@ -13,6 +13,7 @@ from sklearn.exceptions import NotFittedError
 from sparsefire.errors import UserError
 from sparsefire.parallel import checked_workers
 from sparsefire.randomness import entropy, stream
+from sparsefire.spiking._numbers import function
 from sparsefire.spiking.competitive._build import Network, build
 from sparsefire.spiking.competitive.rule import CompetitiveRule
 from sparsefire.spiking.competitive.votes import class_responses, preferred, tally
@@ -115,6 +116,9 @@ class DiehlCook(ClassifierMixin, TransformerMixin, BaseEstimator):
 
         Ctrl-C stops between samples and leaves a network that has learned from ``samples_seen_`` of them.
         """
+        checked_workers(self.workers)
+        if progress is not None:
+            function("progress", progress, "share")
         images, white = self._images(X)
         codes = None if y is None else self._codes(y, len(images))
         entropy_of_all = entropy(self.random_state)
@@ -238,7 +242,10 @@ class DiehlCook(ClassifierMixin, TransformerMixin, BaseEstimator):
         return found, white
 
     def _codes(self, y: Any, rows: int) -> tuple[np.ndarray, np.ndarray]:
-        found = np.asarray(y)
+        try:
+            found = np.asarray(y)
+        except ValueError:
+            found = np.empty(0)
         if found.shape != (rows,):
             raise UserError("a class for each sample.", came=f"shape {list(found.shape)}", expected=f"[{rows}]")
         if found.dtype.kind == "f" and not np.isfinite(found).all():

@@ -12,6 +12,7 @@ import numpy as np
 from sparsefire.errors import UserError
 from sparsefire.parallel import checked_workers
 from sparsefire.randomness import entropy, integer
+from sparsefire.spiking._numbers import function
 from sparsefire.spiking.engine import _arrange, _kernels
 from sparsefire.spiking.engine._cells import cells, highest, noisy, numbers, rest
 from sparsefire.spiking.engine.drives import PoissonDrive, finite, per_unit
@@ -88,6 +89,8 @@ def simulate(
     """
     units, steps, dt = _units(wiring, neurons), *_steps(duration, dt)
     workers, key = checked_workers(workers), entropy(rng)
+    if progress is not None:
+        function("progress", progress, "share")
     weights = _per_arc("weights", wiring.weights if weights is None else weights, wiring)
     late = _arrange.in_steps("the delay", dt if delay is None else delay, dt)
     if late.ndim:

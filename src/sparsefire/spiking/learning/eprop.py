@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from sparsefire.errors import UserError
 from sparsefire.rules.call import LossFunction
 from sparsefire.rules.local.feedback import FeedbackRule
+from sparsefire.spiking._numbers import choice
 from sparsefire.spiking.learning._steps import (
     add_gradients,
     loss_of,
@@ -69,8 +70,7 @@ class EProp(FeedbackRule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.symmetry not in FEEDBACK:
-            raise UserError("no such feedback.", came=repr(self.symmetry), expected=", ".join(FEEDBACK))
+        choice("feedback", self.symmetry, FEEDBACK)
 
     @torch.no_grad()
     def __call__(self, net: nn.Module, loss_fn: LossFunction, x: Any, y: Any) -> Tensor:

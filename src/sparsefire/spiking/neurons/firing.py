@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sparsefire.errors import UserError
+from sparsefire.spiking._numbers import choice, yes
 from sparsefire.spiking.neurons._fused import Fire, fused, plain
 from sparsefire.spiking.neurons._noise import Noise
 from sparsefire.spiking.neurons.escape import Escape
@@ -82,26 +83,23 @@ class Firing(Neuron):
         super().__init__(units, dt)
         self.parameter("v_threshold", v_threshold)
         self.parameter("v_reset", v_reset)
-        if reset not in RESETS:
-            raise UserError("no such reset.", came=repr(reset), expected=", ".join(RESETS))
+        self.reset = choice("reset", reset, RESETS)
         if reset == "hard" and bool((self.v_reset >= self.v_threshold).any()):
             raise UserError(
                 "v_reset is not below the threshold: a neuron that fired once would fire for ever.",
                 came=f"v_reset {float(self.v_reset.max()):g}, v_threshold {float(self.v_threshold.min()):g}",
                 expected="v_reset < v_threshold",
             )  # fmt: skip
-        if surrogate not in SHAPES:
-            raise UserError("no such surrogate.", came=repr(surrogate), expected=", ".join(SHAPES))
         for name, value, kind in (("adaptation", adaptation, Adaptation), ("escape", escape, Escape)):
             if value is not None and not isinstance(value, kind):
                 raise UserError(
                     f"{name} is an {kind.__name__}.", came=repr(value), expected=f"{kind.__name__}(…) or None"
                 )
         check_adaptation(adaptation, self.dt)
-        self.reset, self.reset_gradient = reset, bool(reset_gradient)
+        self.reset_gradient = yes("reset_gradient", reset_gradient)
         self.refractory = refractory_period(refractory, self.dt)
-        self.adaptation, self.escape, self.stochastic = adaptation, escape, bool(stochastic)
-        self.surrogate, self.steepness = surrogate, positive("steepness", steepness)
+        self.adaptation, self.escape, self.stochastic = adaptation, escape, yes("stochastic", stochastic)
+        self.surrogate, self.steepness = choice("surrogate", surrogate, SHAPES), positive("steepness", steepness)
         self.noise = Noise(rng, self.units) if escape is not None else None
 
     @property

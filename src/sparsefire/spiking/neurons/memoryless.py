@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sparsefire.errors import UserError
+from sparsefire.spiking._numbers import choice, yes
 from sparsefire.spiking.neurons._noise import Noise
 from sparsefire.spiking.neurons.neuron import Drawn, Neuron, stacked
 
@@ -21,7 +21,7 @@ class Memoryless(Neuron):
 
     def __init__(self, units: int | tuple[int, ...], dt: float, stochastic: bool, rng: Any) -> None:
         super().__init__(units, dt)
-        self.stochastic, self.noise = bool(stochastic), Noise(rng, self.units)
+        self.stochastic, self.noise = yes("stochastic", stochastic), Noise(rng, self.units)
 
     def probability(self, current: Tensor) -> Tensor:
         """Return the probability to fire in a step, of the shape of the input."""
@@ -35,7 +35,7 @@ class Memoryless(Neuron):
             return chance + (fired - chance).detach(), state
         places = self.places(state.drawn)
         found = [self.draw(part, places, step) for step, part in enumerate(chance)]
-        return stacked(found, current), Drawn(self.later(state.drawn, len(current)))
+        return stacked(found, current).where(~chance.isnan(), chance), Drawn(self.later(state.drawn, len(current)))
 
 
 class Bernoulli(Memoryless):
@@ -87,9 +87,7 @@ class Poisson(Memoryless):
         rng: Any = None,
     ) -> None:  # fmt: skip
         super().__init__(units, dt, stochastic, rng)
-        if link not in LINKS:
-            raise UserError("no such link.", came=repr(link), expected=", ".join(LINKS))
-        self.link = link
+        self.link = choice("link", link, LINKS)
 
     def probability(self, current: Tensor) -> Tensor:
         """Return 1 − exp(−λ dt)."""

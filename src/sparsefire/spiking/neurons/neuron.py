@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sparsefire.errors import UserError
+from sparsefire.spiking._numbers import array, choice
 from sparsefire.spiking.neurons._noise import Noise
 
 DISCRETISATIONS = ("exponential", "euler")
@@ -96,6 +97,10 @@ class Neuron(nn.Module):
         """Return the state at rest, tensors [batch, unit] of the type and device of ``like``."""
         return Drawn(self.drawn(batch, like))
 
+    def potential(self, state: Any) -> Tensor | None:
+        """Return what decides over spikes, [batch, unit], in which a NaN stays; None without memory."""
+        return getattr(state, "v", None)
+
     def run(self, current: Tensor, state: Any) -> tuple[Tensor, Any]:
         """Return spikes and the state after the last step; currents and state are of the right shape."""
         raise NotImplementedError
@@ -104,7 +109,7 @@ class Neuron(nn.Module):
         """Return spikes [time, batch, unit] and the state after the last step.
 
         Args:
-            current: [time, batch, unit], floating point.
+            current: [time, batch, unit], floating point. Where it is NaN, whether the unit fired is NaN as well.
             state: from an earlier call, or None for rest.
 
         Raises:
@@ -118,9 +123,9 @@ class Neuron(nn.Module):
                 "the current does not fit the neurons.", came=f"shape {list(current.shape)}",
                 expected=f"[time, batch, {', '.join(map(str, self.shape))}]",
             )  # fmt: skip
-        if state is None:
-            return self.run(current, self.initial_state(current.shape[1], current))
-        return self.run(current, self._checked(state, current))
+        begin = self.initial_state(current.shape[1], current) if state is None else self._checked(state, current)
+        spikes, after = self.run(current, begin)
+        return unknown(spikes, self.potential(after)), after
 
     def _checked(self, state: Any, current: Tensor) -> Any:
         """Return the state as the kind of tuple that it should be; without ``drawn``, noise begins anew."""
@@ -178,10 +183,7 @@ class Neuron(nn.Module):
         if isinstance(value, Tensor) and value.is_floating_point():
             found = value if isinstance(value, nn.Parameter) else value.detach().clone()
         else:
-            array = np.asarray(value.cpu() if isinstance(value, Tensor) else value)
-            if array.dtype.kind not in "iuf":
-                raise UserError(f"{name} is a number, or one for each unit.", came=repr(value), expected="numbers")
-            found = torch.as_tensor(array.astype(np.float64))
+            found = torch.as_tensor(array(name, value.cpu() if isinstance(value, Tensor) else value, "iuf"))
         if found.ndim and tuple(found.shape) != self.shape:
             raise UserError(
                 f"{name} is one number or one for each unit.", came=f"shape {list(found.shape)}",
@@ -220,8 +222,7 @@ def decay(tau: Tensor, dt: float, discretisation: str) -> Tensor:
 
 def check_step(dt: float, discretisation: str, **taus: Any) -> None:
     """Raise a UserError where a step is longer than a time constant, or there is no such discretisation."""
-    if discretisation not in DISCRETISATIONS:
-        raise UserError("no such discretisation.", came=repr(discretisation), expected=", ".join(DISCRETISATIONS))
+    choice("discretisation", discretisation, DISCRETISATIONS)
     for name, tau in taus.items():
         least = float(tau.detach().min())
         if not least >= dt * (1 - 1e-6):  # nan neither; a tau of one step in single precision is one step
@@ -229,6 +230,14 @@ def check_step(dt: float, discretisation: str, **taus: Any) -> None:
                 "the time step is longer than a time constant.", came=f"dt = {dt:g} s, {name} = {least:g} s",
                 expected=f"dt of at most {name}",
             )  # fmt: skip
+
+
+def unknown(spikes: Tensor, v: Tensor | None) -> Tensor:
+    """Return spikes that are NaN where v [batch, unit] ended as NaN: comparisons with it say no, never unknown."""
+    if v is None or torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+        return spikes
+    lost = v.detach().isnan()
+    return spikes.masked_fill(lost, math.nan) if bool(lost.any()) else spikes
 
 
 def stacked(found: list[Tensor], current: Tensor) -> Tensor:

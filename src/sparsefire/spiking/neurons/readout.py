@@ -61,6 +61,9 @@ class LI(Neuron):
         zero = self.zeros(batch, like)
         return LIState(zero + self.v_leak.to(zero), self.drawn(batch, like))
 
+    def potential(self, state: Any) -> None:
+        """Return None: v is the output itself."""
+
     def run(self, current: Tensor, state: Any) -> tuple[Tensor, LIState]:
         """Return v after every step and the state after the last."""
         self.check_learned("tau")

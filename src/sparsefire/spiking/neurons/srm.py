@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from sparsefire.errors import UserError
+from sparsefire.spiking._numbers import choice, yes
 from sparsefire.spiking.neurons._noise import Noise
 from sparsefire.spiking.neurons.escape import Escape
 from sparsefire.spiking.neurons.firing import refractory_period
@@ -75,12 +76,10 @@ class SRM0(Neuron):
         self.parameter("tau", tau, above=0.0)
         self.parameter("tau_after", tau_after, above=0.0)
         check_step(self.dt, "exponential", tau=self.tau, tau_after=self.tau_after)
-        if memory not in MEMORIES:
-            raise UserError("no such memory.", came=repr(memory), expected=", ".join(MEMORIES))
         if escape is not None and not isinstance(escape, Escape):
             raise UserError("escape is an Escape.", came=repr(escape), expected="Escape(…) or None")
-        self.memory, self.refractory = memory, refractory_period(refractory, self.dt)
-        self.escape, self.stochastic = escape or Escape(), bool(stochastic)
+        self.memory, self.refractory = choice("memory", memory, MEMORIES), refractory_period(refractory, self.dt)
+        self.escape, self.stochastic = escape or Escape(), yes("stochastic", stochastic)
         self.noise = Noise(rng, self.units)
 
     @property
@@ -92,6 +91,10 @@ class SRM0(Neuron):
         """Return h = v_leak, no spike so far, new noise."""
         zero = self.zeros(batch, like)
         return SRM0State(zero + self.v_leak.to(zero), zero, zero.clone(), self.drawn(batch, like))
+
+    def potential(self, state: Any) -> Tensor:
+        """Return h."""
+        return state.h
 
     def run(self, current: Tensor, state: Any) -> tuple[Tensor, SRM0State]:
         """Return spikes and the state after the last step."""

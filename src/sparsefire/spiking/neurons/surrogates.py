@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from sparsefire.errors import UserError
+from sparsefire.spiking._numbers import choice, number
 
 SHAPES = ("fast-sigmoid", "arctan", "triangle", "sigmoid")
 
@@ -23,16 +24,15 @@ def surrogate_slope(distance: Tensor, shape: str, steepness: float) -> Tensor:
     >>> surrogate_slope(torch.tensor([0.0, 0.1]), "fast-sigmoid", 10.0).tolist()
     [1.0, 0.25]
     """
+    _check(distance, shape, steepness)
     if shape == "fast-sigmoid":
         return (1 + steepness * distance.abs()).square().reciprocal()
     if shape == "arctan":
         return (1 + (torch.pi / 2 * steepness * distance).square()).reciprocal()
     if shape == "triangle":
         return (1 - steepness * distance.abs()).clamp(min=0)
-    if shape == "sigmoid":
-        half = torch.sigmoid(steepness * distance)
-        return 4 * half * (1 - half)
-    raise UserError("no such surrogate.", came=repr(shape), expected=", ".join(SHAPES))
+    half = torch.sigmoid(steepness * distance)
+    return 4 * half * (1 - half)
 
 
 class _Spike(torch.autograd.Function):
@@ -66,4 +66,13 @@ def spike(distance: Tensor, shape: str = "fast-sigmoid", steepness: float = 10.0
     >>> fired = spike(distance); fired.sum().backward(); fired.tolist(), distance.grad.tolist()
     ([0.0, 1.0], [0.25, 0.25])
     """
+    _check(distance, shape, steepness)
     return _Spike.apply(distance, shape, steepness)
+
+
+def _check(distance: Any, shape: Any, steepness: Any) -> None:
+    if not isinstance(distance, Tensor) or not distance.is_floating_point():
+        came = f"{distance.dtype}" if isinstance(distance, Tensor) else type(distance).__name__
+        raise UserError("a distance is a floating-point tensor.", came=came, expected="v − threshold")
+    choice("surrogate", shape, SHAPES)
+    number("steepness", steepness)

@@ -175,13 +175,6 @@ def finite(name: str, value: Any, low: float = -math.inf, high: float = math.inf
     return float(value)
 
 
-def one_of(name: str, value: Any, words: tuple[str, ...]) -> str:
-    """Return a word that is one of some."""
-    if value not in words:
-        raise UserError(f"no such {name}.", came=repr(value), expected=", ".join(words))
-    return str(value)
-
-
 def state_arrays(state: Any, number: int) -> list[np.ndarray]:
     """Return the parts of a state as copies in float64.
 

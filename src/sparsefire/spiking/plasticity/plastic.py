@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from sparsefire import masks
 from sparsefire.errors import UserError
 from sparsefire.masks import Masked
-from sparsefire.spiking.plasticity._inputs import finite, one_of
+from sparsefire.spiking._numbers import choice
+from sparsefire.spiking.plasticity._inputs import finite
 from sparsefire.spiking.plasticity.modulated import ThreeFactor
 from sparsefire.spiking.plasticity.synapses import Synapses
 
@@ -59,7 +60,7 @@ class Plastic(nn.Module):
             raise UserError("spikes teach linear layers.", came=type(layer).__name__, expected="nn.Linear")
         if not callable(stdp) or not hasattr(stdp, "run"):
             raise UserError("this is no rule.", came=type(stdp).__name__, expected="STDP(…) or another of its kind")
-        self.layer, self.stdp, self.into = layer, stdp, one_of("place", into, PLACES)
+        self.layer, self.stdp, self.into = layer, stdp, choice("place", into, PLACES)
         self.w_min = -math.inf if w_min is None else finite("w_min", w_min)
         self.w_max = math.inf if w_max is None else finite("w_max", w_max)
         if self.w_min > self.w_max:

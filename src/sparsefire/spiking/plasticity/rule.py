@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sparsefire.errors import UserError
-from sparsefire.spiking.plasticity._inputs import Weights, finite, one_of, read_spikes, state_arrays
+from sparsefire.spiking._numbers import choice
+from sparsefire.spiking.plasticity._inputs import Weights, finite, read_spikes, state_arrays
 from sparsefire.spiking.plasticity._kernels import ADDITIVE, SOFT, follow
 
 PAIRINGS = ("all", "nearest")
@@ -135,5 +136,5 @@ def check_common(rule: Any, taus: tuple[str, ...]) -> None:
     """Check what all rules are given."""
     for name in (*taus, "dt"):
         object.__setattr__(rule, name, finite(name, getattr(rule, name), 0.0, least=False))
-    one_of("pairing", rule.pairing, PAIRINGS)
-    one_of("order of coincident spikes", rule.coincident, ORDERS)
+    choice("pairing", rule.pairing, PAIRINGS)
+    choice("order of coincident spikes", rule.coincident, ORDERS)

@@ -61,6 +61,10 @@ class StructuralPlasticity:
     ) -> None:  # fmt: skip
         if isinstance(every, bool) or not isinstance(every, int) or every < 1:
             raise UserError("every is a number of steps.", came=repr(every), expected="1 or more")
+        if not isinstance(net, nn.Module):
+            raise UserError("this is no network.", came=type(net).__name__, expected="a torch module")
+        if optimizer is not None and not isinstance(optimizer, torch.optim.Optimizer):
+            raise UserError("this is no optimizer.", came=type(optimizer).__name__, expected="one of torch, or None")
         self.net, self.w_new = net, finite("w_new", w_new)
         options = {"every": every, "share": finite("share", share, 0.0, 1.0), "end": 1.0, "growth": growth}
         # SET clears moments of what it grows, and so asks for an optimizer; one that never steps has none.

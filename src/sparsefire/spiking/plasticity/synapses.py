@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sparsefire.errors import UserError
+from sparsefire.spiking._numbers import array
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -41,9 +42,9 @@ class Synapses:
         Raises:
             UserError: for anything but a matrix.
         """
-        kept = np.asarray(mask.detach().cpu() if hasattr(mask, "detach") else mask)
-        if kept.ndim != 2 or kept.dtype.kind not in "biuf":
-            raise UserError("a mask is a matrix.", came=f"{kept.dtype}, shape {kept.shape}", expected="[out, in]")
+        kept = array("a mask", mask.detach().cpu() if hasattr(mask, "detach") else mask)
+        if kept.ndim != 2:
+            raise UserError("a mask is a matrix.", came=f"shape {kept.shape}", expected="[out, in]")
         senders, receivers = np.nonzero(kept.T)
         return cls._from(senders, receivers, (kept.shape[0], kept.shape[1]))
 

@@ -10,8 +10,9 @@ import numpy as np
 
 from sparsefire.errors import UserError
 from sparsefire.randomness import stream
+from sparsefire.spiking._numbers import array, whole
 from sparsefire.spiking.teaching._kernels import LIKELIHOOD, REWARD, learn
-from sparsefire.spiking.teaching.teacher import Lesson, Teacher, weights_of, whole
+from sparsefire.spiking.teaching.teacher import Lesson, Teacher, weights_of
 
 RULES = {"likelihood": LIKELIHOOD, "reward": REWARD}
 STEP_SIZES = {"likelihood": 0.1, "reward": 0.01}
@@ -40,6 +41,9 @@ def maximise_likelihood(teacher: Teacher, lesson: Lesson, start: Any = None) -> 
     >>> bool(np.abs(found - teacher.weights).max() < 0.1)
     True
     """
+    _check_teacher(teacher)
+    if not isinstance(lesson, Lesson):
+        raise UserError("a lesson is a record.", came=type(lesson).__name__, expected="teacher.record(steps)")
     x, fired, d = lesson.traces, lesson.spikes, len(teacher.weights)
     w = np.zeros(d) if start is None else weights_of(start, d)
     value = teacher.log_likelihood(w, lesson)
@@ -131,20 +135,21 @@ def learn_online(
     >>> [round(teacher.risk(w, lesson), 3) for w in learned.averages]
     [0.031, 0.0]
     """
+    _check_teacher(teacher)
     steps, d = whole("steps", steps), len(teacher.weights)
-    if rule not in RULES:
-        raise UserError("no such rule.", came=repr(rule), expected=", ".join(RULES))
+    if not isinstance(rule, str) or rule not in RULES:
+        raise UserError("no such rule.", came=repr(rule)[:60], expected=", ".join(RULES))
     step_size = STEP_SIZES[rule] if step_size is None else step_size
     for name, value in (("step_size", step_size), ("delay", delay)):
         if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0:
             raise UserError(f"{name} is out of range.", came=repr(value), expected="above 0")
     if not isinstance(power, int | float) or not 0 <= power <= 1:
         raise UserError("power is out of range.", came=repr(power), expected="0 to 1")
-    kept = np.array([steps]) if record is None else np.asarray(record)
-    if kept.ndim != 1 or kept.dtype.kind not in "iu" or not len(kept) or kept[0] < 1 or (np.diff(kept) <= 0).any():
+    kept = np.array([float(steps)]) if record is None else array("record", record, "iu")
+    if kept.ndim != 1 or not len(kept) or kept[0] < 1 or (np.diff(kept) <= 0).any():
         raise UserError("record is a list of steps.", came=repr(record), expected="whole numbers from 1 on, ascending")
     if kept[-1] > steps:
-        raise UserError("record goes beyond the last step.", came=f"{kept[-1]}", expected=f"at most {steps}")
+        raise UserError("record goes beyond the last step.", came=f"{kept[-1]:.0f}", expected=f"at most {steps}")
     student = np.zeros(d) if start is None else weights_of(start, d)
     made = Learned(
         kept.astype(np.int64), np.empty(len(kept), np.int64), np.empty((len(kept), d)), np.empty((len(kept), d))
@@ -161,3 +166,8 @@ def learn_online(
             attempt=f"step_size={step_size / 5:g}",
         )  # fmt: skip
     return made
+
+
+def _check_teacher(teacher: Any) -> None:
+    if not isinstance(teacher, Teacher):
+        raise UserError("a law is learned from a teacher.", came=type(teacher).__name__, expected="Teacher(weights)")

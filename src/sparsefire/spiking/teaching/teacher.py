@@ -10,6 +10,7 @@ import numpy as np
 
 from sparsefire.errors import UserError
 from sparsefire.randomness import stream
+from sparsefire.spiking._numbers import whole
 from sparsefire.spiking.teaching._kernels import HIGHEST, LOWEST, record
 
 BURN = 20.0  # time constants before anything is recorded
@@ -191,10 +192,3 @@ def weights_of(weights: Any, width: int | None = None) -> np.ndarray:
             expected=f"[{'d' if width is None else width}], finite",
         )  # fmt: skip
     return found
-
-
-def whole(name: str, value: Any, least: int = 1) -> int:
-    """Return a whole number of ``least`` or more."""
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
-        raise UserError(f"{name} is a whole number.", came=repr(value), expected=f"{least} or more")
-    return int(value)

@@ -15,7 +15,7 @@ from scipy import special, stats
 
 from sparsefire.errors import UserError
 from sparsefire.randomness import stream
-from sparsefire.spiking._numbers import array, finite, function, whole
+from sparsefire.spiking._numbers import array, finite, function, whole, yes
 from sparsefire.spiking.spikes import Spikes, trains_of
 from sparsefire.statistics._check import confidence_checked, level_checked
 
@@ -210,6 +210,7 @@ def rescale_steps(
     >>> uniform_test(rescale_steps(draws, np.full((20_000, 1), 0.2), rng=0).pooled).passed()
     True
     """
+    corrected = yes("corrected", corrected)
     spikes, p = array("spikes", fired), array("probabilities", probability)
     if spikes.ndim != 2 or spikes.shape != p.shape:
         raise UserError(
@@ -337,7 +338,8 @@ def fitted_test(
 
     Args:
         spikes: Spikes, or a run.
-        fit: takes Spikes, returns a law with ``sample(duration, …)``, such as ``lambda s: fit_gamma(s).law``.
+        fit: takes Spikes, returns a law with ``sample(duration, …)`` or what holds one as ``.law``, such as
+            :func:`fit_gamma`.
         resamples: of the bootstrap, 19 or more.
         rng: for it.
 
@@ -345,10 +347,11 @@ def fitted_test(
         The plain test of all trains together, and the p-value (1 + #{D* ≥ D}) / (1 + resamples) of its distance.
     """
     given, draws = trains_of(spikes), whole("resamples", resamples, 19)
-    law = function("a fit", fit, "spikes")(given)
-    test = uniform_test(rescale(given, law).pooled)
+    function("a fit", fit, "spikes")
+    law = _law_of(fit(given))
     if not hasattr(law, "sample"):
         raise UserError("a fit returns a law.", came=type(law).__name__, expected="one that can be drawn: law.sample")
+    test = uniform_test(rescale(given, law).pooled)
     above = 0
     for k in range(draws):
         generator = stream(rng, "fitted test", k)
@@ -356,5 +359,9 @@ def fitted_test(
             again = law.sample(given.duration, rng=generator)
         else:
             again = law.sample(given.duration, given.n_units, rng=generator)
-        above += uniform_test(rescale(again, fit(again)).pooled).statistic >= test.statistic
+        above += uniform_test(rescale(again, _law_of(fit(again))).pooled).statistic >= test.statistic
     return test, (1 + above) / (1 + draws)
+
+
+def _law_of(fitted: Any) -> Any:
+    return getattr(fitted, "law", fitted)
