@@ -93,3 +93,19 @@ def test_no_spikes_at_all():
 def test_what_is_no_spike_train_is_named(call):
     with pytest.raises(UserError):
         call()
+
+
+def test_some_units_and_a_table() -> None:
+    spikes = Spikes([0.1, 0.2, 0.2, 0.3], [0, 1, 2, 1], 4, 1.0)
+    some = spikes.select([2, 1])
+    assert (some.n_units, some.duration) == (2, 1.0)
+    assert [train.tolist() for train in some.trains()] == [[0.2], [0.2, 0.3]]
+    assert spikes.to_pandas()["unit"].tolist() == [0, 1, 2, 1]
+    for wrong in ([4], [-1], [1, 1], [0.5], [[0]]):
+        with pytest.raises(UserError):
+            spikes.select(wrong)
+
+
+def test_windows_that_fill_the_memory_are_refused() -> None:
+    with pytest.raises(UserError, match="memory"):
+        Spikes([0.1], [0], 3, 1e6).counts_in(1e-9)

@@ -50,7 +50,9 @@ def maskable(net: nn.Module, names: Iterable[str] | None = None) -> dict[str, nn
         return {name: module for name, module in found.items() if not isinstance(module, _WHEN_NAMED)}
     if isinstance(names, str):
         raise UserError("layers are given by their names.", came=repr(names), expected=f"a list, [{names!r}]")
-    wanted = list(names)
+    wanted = list(names) if isinstance(names, Iterable) else [names]
+    if not all(isinstance(name, str) for name in wanted):
+        raise UserError("layers are given by their names.", came=repr(names)[:60], expected="a list of names, or None")
     unknown = [name for name in wanted if name not in found]
     if unknown or not wanted:
         raise UserError(

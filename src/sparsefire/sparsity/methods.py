@@ -98,8 +98,6 @@ def sparsify(
     chosen = recipe(method)
     if pattern is not None:
         chosen = replace(chosen, pattern=pattern)
-    if layers is not None and (isinstance(layers, str) or not isinstance(layers, Iterable)):
-        raise UserError("layers are names.", came=repr(layers)[:60], expected="a list of names of layers, or None")
     if layout is not None and not isinstance(layout, str | Mapping):
         raise UserError("no such layout.", came=repr(layout)[:60], expected="its name, or a wiring by layer")
     named = None if layers is None else tuple(masks.maskable(net, layers))

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from sparsefire.data.npz import Archive
 from sparsefire.errors import UserError
 from sparsefire.spiking._numbers import array, finite, number, whole
 
+MOST_CELLS = 1 << 30  # counts, 8 GB
 _SAVED = ("times", "units", "n_units", "duration")
 
 
@@ -132,11 +134,19 @@ class Spikes:
 
         The last window may reach beyond the recording.
 
+        Raises:
+            UserError: windows so short that their counts fill the memory.
+
         >>> Spikes([0.1, 0.2, 0.5], [0, 0, 1], duration=0.6).counts_in(0.3).tolist()
         [[2, 0], [0, 1]]
         """
         width = _step(width)
         windows = max(int(np.ceil(self.duration / width - 1e-9)), 0)
+        if windows * self.n_units > MOST_CELLS:
+            raise UserError(
+                "so many windows do not fit into memory.", came=f"{windows:,} windows of {self.n_units:,} units",
+                expected=f"at most {MOST_CELLS:,} counts", attempt="longer windows, or spikes.select(units)",
+            )  # fmt: skip
         place = np.clip(np.ceil(self.times / width - 1e-9).astype(np.int64) - 1, 0, max(windows - 1, 0))
         found = np.bincount(place * self.n_units + self.units, minlength=windows * self.n_units)
         return found.reshape(windows, self.n_units)
@@ -176,6 +186,34 @@ class Spikes:
             )
         inside = (self.times > start) & (self.times <= stop)
         return Spikes(self.times[inside] - start, self.units[inside], self.n_units, stop - start)
+
+    def select(self, units: Any) -> Spikes:
+        """Return the spikes of some units alone, numbered anew in the order given.
+
+        Raises:
+            UserError: no such units, or one of them twice.
+
+        >>> Spikes([0.1, 0.2, 0.3], [0, 1, 2], duration=1.0).select([2, 0]).units.tolist()
+        [1, 0]
+        """
+        wanted = array("units", units, "iu").astype(np.int64)
+        good = wanted.ndim == 1 and len(np.unique(wanted)) == len(wanted)
+        if not good or (wanted < 0).any() or (wanted >= self.n_units).any():
+            raise UserError(
+                "these are no units to select.", came=repr(units)[:60], expected=f"each once, 0 to {self.n_units - 1}"
+            )
+        place = np.full(self.n_units, -1)
+        place[wanted] = np.arange(len(wanted))
+        kept = place[self.units] >= 0
+        return Spikes.sorted_from(self.times[kept], place[self.units[kept]], len(wanted), self.duration)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a table of two columns, ``time`` (seconds) and ``unit``, a row for each spike.
+
+        >>> Spikes([0.1, 0.25], [0, 1]).to_pandas().to_dict("list")
+        {'time': [0.1, 0.25], 'unit': [0, 1]}
+        """
+        return pd.DataFrame({"time": self.times, "unit": self.units})
 
     def save(self, path: str | Path) -> None:
         """Write times, units, n_units and duration to an ``.npz`` file of exactly this name.

@@ -208,3 +208,50 @@ def test_units_are_numbers(units: object) -> None:
 def test_a_step_is_not_longer_than_the_adaptation() -> None:
     with pytest.raises(UserError, match="longer than a time constant"):
         LIF(2, adaptation=Adaptation(tau=1e-6, step=0.1))
+
+
+@pytest.mark.parametrize("kind", [LIF, CubaLIF, CobaLIF, IF, SRM0])
+def test_whether_a_neuron_fires_on_a_current_that_is_no_number_is_unknown(kind: type) -> None:
+    current = torch.full((20, 2, 3), 5.0)
+    current[4, 0, 1] = torch.nan
+    spikes, state = kind(3)(current)
+    assert spikes[:, 0, 1].isnan().all()
+    spikes[:, 0, 1] = 0
+    assert not spikes.isnan().any()
+    again, _ = kind(3)(torch.ones(20, 2, 3), state)
+    assert again[:, 0, 1].isnan().all()
+
+
+@pytest.mark.parametrize("kind", [Bernoulli, Poisson])
+def test_chances_that_are_no_number_are_unknown(kind: type) -> None:
+    current = torch.zeros(5, 2, 3)
+    current[1, 0, 2] = torch.nan
+    spikes, _ = kind(3, rng=0)(current)
+    assert spikes.isnan().nonzero().tolist() == [[1, 0, 2]]
+
+
+def test_a_recurrent_layer_passes_what_is_unknown_on() -> None:
+    from sparsefire.spiking import Recurrent
+
+    current = torch.full((10, 2, 3), torch.nan)
+    assert Recurrent(LIF(3))(current)[0].isnan().all()
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore:.*torch.jit:DeprecationWarning")
+def test_a_trace_gives_the_same_spikes() -> None:
+    cell, x = LIF(4, r=5.0).requires_grad_(False), 2 * torch.rand(12, 2, 4, generator=torch.Generator().manual_seed(0))
+    traced = torch.jit.trace(cell, (x,), check_trace=False, strict=False)
+    assert torch.equal(traced(x)[0], cell(x)[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("tau", -1.0), ("tau", 1e-4), ("tau", float("nan")), ("v_threshold", float("nan"))]
+)
+def test_a_state_dict_is_checked_as_arguments_are(name: str, value: float) -> None:
+    cell = LIF(5)
+    state = cell.state_dict()
+    state[name] = torch.tensor(value, dtype=torch.float64)
+    fresh = LIF(5)
+    with pytest.raises(UserError, match=name):
+        fresh.load_state_dict(state)
+    assert torch.equal(fresh.tau, cell.tau)

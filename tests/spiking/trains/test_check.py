@@ -12,6 +12,7 @@ import pytest
 import sparsefire as sf
 from sparsefire.errors import UserError
 from sparsefire.spiking import (
+    LIF,
     Escape,
     EscapeLIF,
     GammaRenewal,
@@ -21,6 +22,7 @@ from sparsefire.spiking import (
     Spikes,
     check,
     rescale,
+    simulate,
     uniform_test,
 )
 
@@ -215,3 +217,25 @@ def test_simulated_neurons_without_arcs_are_the_renewal_law() -> None:
 def test_bad_input(call) -> None:
     with pytest.raises(UserError):
         call()
+
+
+def test_units_that_do_not_heed_each_other_have_no_branching_ratio() -> None:
+    wiring = sf.wiring.fixed_fan_in(100, 10, rng=0)
+    alone = simulate(wiring, LIF(100, escape=Escape()), drive=0.9, duration=10.0, dt=1e-3, weights=0.0, rng=1)
+    found = check(alone)
+    row = found.table.set_index("test").loc["branching ratio, 4 ms"]
+    assert np.isnan(row["statistic"])
+    assert "no estimate" in row["expected"]
+    assert "–  no estimate" in str(found)
+
+
+def test_a_named_column_is_never_run_into_its_neighbour() -> None:
+    spikes = PoissonDeadTime(50.0).sample(25.0, 40, rng=0)
+    lines = str(check(spikes, bin=0.000123456)).splitlines()
+    assert all("  all " in line for line in lines if "ratio" in line or "avalanche" in line)
+
+
+def test_units_belong_to_a_run() -> None:
+    spikes = PoissonDeadTime(50.0).sample(5.0, 4, rng=0)
+    with pytest.raises(UserError, match="units"):
+        check(spikes, PoissonDeadTime(50.0), units=[99])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import integrate
@@ -211,3 +213,9 @@ def test_divergence_names_the_radius(radius: float) -> None:
 def test_bad_input(call) -> None:
     with pytest.raises(UserError):
         call()
+
+
+@pytest.mark.parametrize("timescale", [-1.0, 0.0, 0.01, float("nan"), [1.0, 0.1]])
+def test_no_activity_fades_faster_than_its_kernel(timescale: Any) -> None:
+    with pytest.raises(UserError, match="kernel"):
+        branching_of_timescale(timescale, 5.0)

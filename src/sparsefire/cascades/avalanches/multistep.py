@@ -21,6 +21,7 @@ LEAST = 20  # bins
 STRETCHES = 50
 LONGER = 5  # times the largest lag, if there are enough stretches
 FEWEST_STRETCHES = 8
+NO_CORRELATION = "no correlation beyond chance: the ratio means nothing"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -55,6 +56,11 @@ class BranchingRatio:
         return (
             f"BranchingRatio({self.ratio:.4g}, {low:.4g} to {high:.4g}, {self.lags[-1]} lags, naive {self.naive:.4g})"
         )
+
+    @property
+    def correlated(self) -> bool:
+        """Whether activity is correlated beyond chance; if not, the ratio means nothing."""
+        return NO_CORRELATION not in self.warnings
 
     @property
     def timescale(self) -> float:
@@ -283,7 +289,7 @@ def _doubts(
     """Return what stands against r_k = b m^k, in the spirit of the tests in the Supplement of Wilting & Priesemann."""
     said = []
     if np.quantile(drawn.mean(axis=1), 0.05) <= 0:
-        said.append("no correlation beyond chance: the ratio means nothing")
+        said.append(NO_CORRELATION)
     if m >= 1:
         said.append("slopes do not fall with the lag: activity grows, or its rate drifts")
     elif m > 0 and bins < -20 / np.log(m):

@@ -13,7 +13,7 @@ from sklearn.exceptions import NotFittedError
 from sparsefire.errors import UserError
 from sparsefire.parallel import checked_workers
 from sparsefire.randomness import entropy, stream
-from sparsefire.spiking._numbers import function
+from sparsefire.spiking._numbers import function, whole
 from sparsefire.spiking.competitive._build import Network, build
 from sparsefire.spiking.competitive.rule import CompetitiveRule
 from sparsefire.spiking.competitive.votes import class_responses, preferred, tally
@@ -219,7 +219,7 @@ class DiehlCook(ClassifierMixin, TransformerMixin, BaseEstimator):
             found = np.asarray(X)
         except ValueError as error:
             raise UserError("samples differ in size.", came=str(error), expected=f"[n, {self.inputs}]") from error
-        if found.ndim < 2 or len(found) == 0 or found[0].size != self.inputs:
+        if found.ndim < 2 or len(found) == 0 or found[0].size != whole("inputs", self.inputs):
             raise UserError(
                 "samples of another size.",
                 came=f"shape {list(found.shape)}",

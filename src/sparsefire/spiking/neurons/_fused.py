@@ -45,7 +45,7 @@ def plain(*tensors: Tensor) -> bool:
         return False
     if any(type(t) not in (Tensor, torch.nn.Parameter) or t.dtype != first.dtype for t in tensors):
         return False
-    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch._C._are_functorch_transforms_active():
         return False
     return forward_ad._current_level < 0
 

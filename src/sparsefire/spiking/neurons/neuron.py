@@ -31,11 +31,13 @@ class Neuron(nn.Module):
 
     Deterministic neurons remember nothing between calls. Noisy ones remember one whole number, :attr:`begun`: how many
     sequences have begun at rest, so that no two draw the same. Any call without a state thus moves the noise of the
-    calls after it, one for evaluation too; set :attr:`begun` back, or give a state with ``drawn``, to fix it.
+    calls after it, one for evaluation too; set :attr:`begun` back, or give a state with ``drawn``, to fix it. All that
+    ``torch.func.vmap`` asks at once see the same noise, and so do all queries of one call of a learning rule.
 
     Numbers given for parameters are kept in double precision, tensors in their own; both are brought to the type of the
     current. Given as an ``nn.Parameter`` they are learned, and time constants below dt then refused in each call.
-    Parameters and :attr:`begun` are part of ``state_dict``; one without :attr:`begun` leaves it as it is.
+    Parameters and :attr:`begun` are part of ``state_dict``; one without :attr:`begun` leaves it as it is. As everywhere
+    in torch, what the constructor decides, dt and words such as ``reset``, is not part of it.
 
     Args:
         units: how many neurons, or the shape of a layer that is not flat, such as ``(16, 12, 12)``.
@@ -88,10 +90,21 @@ class Neuron(nn.Module):
             destination[prefix + "begun"] = torch.tensor(self.noise.begun)
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        for name, own in (*self._buffers.items(), *self._parameters.items()):
+            self._check_loaded(name, own, state_dict.get(prefix + name))
         begun = state_dict.pop(prefix + "begun", None)  # a copy: torch hands none of the caller's on
         super()._load_from_state_dict(state_dict, prefix, *args)
         if begun is not None and self.noise is not None:
             self.noise.begun = int(begun)
+
+    def _check_loaded(self, name: str, own: Tensor | None, given: Any) -> None:
+        """Raise where a parameter that is loaded could not have been given."""
+        if own is None or not isinstance(given, Tensor) or given.shape != own.shape or given.is_meta:
+            return  # torch says what is wrong
+        if not bool(torch.isfinite(given).all()):
+            raise UserError(f"a state holds a {name} that is not finite.", came=repr(given)[:60], expected="numbers")
+        if name.startswith("tau"):
+            check_step(self.dt, "exponential", **{name: given})
 
     def initial_state(self, batch: int, like: Tensor | None = None) -> Any:
         """Return the state at rest, tensors [batch, unit] of the type and device of ``like``."""
@@ -168,7 +181,7 @@ class Neuron(nn.Module):
         """Return 1 with this probability, else 0, with the gradient of the probability."""
         assert self.noise is not None
         fired = (self.noise.uniforms(places, step).view_as(chance) < chance).to(chance)
-        return chance + (fired - chance).detach() if chance.requires_grad else fired
+        return chance + (fired - chance).detach()  # 0 or 1 exactly; differentiated forward and under vmap too
 
     def later(self, drawn: Tensor, steps: int) -> Tensor:
         """Return ``drawn`` after so many steps."""
@@ -234,7 +247,12 @@ def check_step(dt: float, discretisation: str, **taus: Any) -> None:
 
 def unknown(spikes: Tensor, v: Tensor | None) -> Tensor:
     """Return spikes that are NaN where v [batch, unit] ended as NaN: comparisons with it say no, never unknown."""
-    if v is None or torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+    if (
+        v is None
+        or torch.compiler.is_compiling()
+        or torch.jit.is_tracing()
+        or torch._C._are_functorch_transforms_active()
+    ):
         return spikes
     lost = v.detach().isnan()
     return spikes.masked_fill(lost, math.nan) if bool(lost.any()) else spikes

@@ -45,6 +45,8 @@ def maximise_likelihood(teacher: Teacher, lesson: Lesson, start: Any = None) -> 
     if not isinstance(lesson, Lesson):
         raise UserError("a lesson is a record.", came=type(lesson).__name__, expected="teacher.record(steps)")
     x, fired, d = lesson.traces, lesson.spikes, len(teacher.weights)
+    if x.shape[1] != d:
+        raise UserError("the lesson is of another teacher.", came=f"{x.shape[1]} inputs", expected=f"{d}")
     w = np.zeros(d) if start is None else weights_of(start, d)
     value = teacher.log_likelihood(w, lesson)
     for _ in range(NEWTON_STEPS):

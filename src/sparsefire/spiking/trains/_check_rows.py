@@ -20,6 +20,9 @@ USUAL_BIN = 4e-3  # seconds, for branching ratios (Wilting & Priesemann 2018)
 RESAMPLES = 200
 
 
+NO_DECAY = "no estimate"
+
+
 class Row(NamedTuple):
     """One line of a check; ``p_value`` is nan where something must hold exactly or is only described.
 
@@ -167,9 +170,11 @@ def network_rows(spikes: Spikes, least: float, width: float | None, level: float
         together = Spikes(spikes.times, np.zeros_like(spikes.units), 1, spikes.duration)
         counts = together.counts_in(ratio_bin)[:, 0]
         found = branching_ratio(counts, dt=ratio_bin, level=1 - level, resamples=RESAMPLES, rng=rng)
-        low, high = found.interval()
-        name = f"branching ratio, {1e3 * ratio_bin:.3g} ms"
-        rows.append(Row(name, many(spikes.n_units), len(spikes), found.ratio, low, high, "below 1"))
+        name, low, high = f"branching ratio, {1e3 * ratio_bin:.3g} ms", *found.interval()
+        if 0 < found.ratio < 1 and found.correlated:
+            rows.append(Row(name, many(spikes.n_units), len(spikes), found.ratio, low, high, "below 1"))
+        else:  # activity of units that do not heed each other, or that repeats itself, tells no ratio
+            rows.append(Row(name, many(spikes.n_units), len(spikes), np.nan, expected=NO_DECAY))
     except UserError:
         pass  # too short or too even a record: nothing to describe
     cut_bin = width or max(between, least)

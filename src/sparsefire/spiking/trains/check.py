@@ -60,10 +60,12 @@ class Check:
         return f"The spikes do not keep to the law: {', '.join(failed['test'])}."
 
     def __str__(self) -> str:
-        lines = [f"Check  {self.subject}", f"  {'test':<24}{'units':<15}{'found':>9}  {'expected':<10}{'p':>7}"]
+        wide, many = (int(self.table[name].str.len().max()) + 2 for name in ("test", "units"))
+        lines = [f"Check  {self.subject}", f"  {'test':<{wide}}{'units':<{many}}{'found':>9}  {'expected':<10}{'p':>7}"]
         for row in self.table.to_dict("records"):
             found = f"{row['statistic']:,.3g}" if abs(row["statistic"]) < 1e3 else f"{row['statistic']:,.0f}"
-            line = f"  {row['test']:<24}{row['units']:<15}{found.replace('-', '−'):>9}  {row['expected']:<10}"
+            found = "–" if np.isnan(row["statistic"]) else found.replace("-", "−")
+            line = f"  {row['test']:<{wide}}{row['units']:<{many}}{found:>9}  {row['expected']:<10}"
             if row["verdict"] == DESCRIBED:
                 lines.append(f"{line} {_range(row['low'], row['high'])}".rstrip())
             else:
@@ -86,7 +88,7 @@ def check(
     recomputed chances of all steps are tested by time rescaling with the correction for steps (Haslinger, Pipa, Brown
     2010, doi:10.1162/NECO_a_00015), together and each; so are independence and the number of spikes. Neurons without:
     every spike must be a crossing of the threshold and the other way round. Both: refractory times, rates; branching
-    ratio and avalanches are described.
+    ratio (no estimate where activity is not correlated, or its correlations do not decay) and avalanches are described.
 
     Spikes and a law: time rescaling, independence, number of spikes, dead time; CV and Fano factor beside the law's.
     The law's parameters must not come from the same spikes (:func:`fitted_test` is for that).
@@ -116,6 +118,8 @@ def check(
         raise UserError("there is nothing to check.", came=repr(spikes), expected="spikes, and a duration")
     is_run = hasattr(run_or_spikes, "replay")
     step = number("dt", run_or_spikes.dt) if is_run else 0.0
+    if units is not None and not is_run:
+        raise UserError("units are those of a run.", came="Spikes", expected="a run", attempt="spikes.select(units)")
     rows = _of_run(run_or_spikes, units, alpha, rng) if is_run else []
     if law is not None:
         rows += _of_law(spikes, law, alpha)

@@ -187,9 +187,19 @@ def branching_of_timescale(timescale: Any, decay: float) -> Any:
         timescale: τ in seconds, a number or an array.
         decay: β in Hz.
 
+    Raises:
+        UserError: a decay or timescale that is not above 0; a timescale below that of the kernel, 1/β.
+
     >>> branching_of_timescale(1.0, 2.0)
     0.5
     """
     rate = number("a decay", decay, unit="Hz")
-    found = 1.0 - 1.0 / (rate * array("a timescale", timescale))
+    tau = array("a timescale", timescale)
+    if not (tau >= 1 / rate).all():
+        raise UserError(
+            "activity cannot fade faster than its kernel.",
+            came=f"{tau.min():g} s",
+            expected=f"1/β = {1 / rate:g} s or more",
+        )
+    found = 1.0 - 1.0 / (rate * tau)
     return found if found.ndim else float(found)
