@@ -67,10 +67,13 @@ class Model:
 
     @property
     def layers(self) -> list[tuple[np.ndarray, np.ndarray]] | None:
-        """(weight [out, in], bias [out]) float32 of a multilayer perceptron from input to output, else None."""
-        if self.description.get("kind") != "mlp":
-            return None
+        """(weight [out, in], bias [out]) float32 of a perceptron, spiking or not, from input to output, else None."""
         from torch import nn
+
+        from sparsefire.train.networks import PERCEPTRONS
+
+        if self.description.get("kind") not in PERCEPTRONS:
+            return None
 
         return [
             (_numpy(layer.weight), _bias(layer)) for layer in self.network.modules() if isinstance(layer, nn.Linear)
@@ -141,7 +144,7 @@ class Model:
         """
         from sparsefire.deploy.runner import Runner, fastest
 
-        layers = self.layers
+        layers = self.layers if self.description.get("kind") == "mlp" else None
         if layers is None:
             return Runner(widths=(), forms=(), timings=(), function=self.outputs)
         return fastest(layers, self.description.get("activation", "relu"), seconds=seconds)

@@ -19,7 +19,7 @@ from torch import nn
 from sparsefire.deploy._nir_file import check_path, library, read_graph, write_graph
 from sparsefire.deploy._nir_nodes import LOST, SUPPORTED, losses, module_of, node_of, plain, unsupported
 from sparsefire.errors import UserError
-from sparsefire.spiking import Sequential
+from sparsefire.spiking import Sequential, SpikingPerceptron
 from sparsefire.spiking._numbers import choice
 from sparsefire.spiking.neurons.neuron import DISCRETISATIONS, Neuron, positive
 
@@ -63,7 +63,10 @@ def to_nir(
     nir = library()
     check_path(path)
     if not isinstance(net, nn.Sequential):
-        raise UserError("NIR files are written of chains.", came=type(net).__name__, expected="sf.spiking.Sequential")
+        raise UserError(
+            "NIR files are written of chains.", came=type(net).__name__, expected="sf.spiking.Sequential",
+            attempt="to_nir(net.net, path)" if isinstance(net, SpikingPerceptron) else "",
+        )  # fmt: skip
     if not (discretisation is None or (isinstance(discretisation, str) and discretisation == "euler")):
         raise UserError("no such discretisation to write for.", came=repr(discretisation), expected='"euler" or None')
     listed = isinstance(drop, Sequence | set | frozenset) and not isinstance(drop, str)

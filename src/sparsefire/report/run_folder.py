@@ -109,7 +109,7 @@ def read_curves(path: Path, column: str = "curve") -> dict[str, list[list[float]
 def load_network(run: Path) -> Any | None:
     """Return what the report draws of the model of a run, or None if the folder holds none.
 
-    A fully connected network is loaded and has ``layers``, ``feature_names`` and ``classes``. Of any other network, and
+    A fully connected network, spiking or not, is loaded and has ``layers``, ``feature_names`` and ``classes``. Of any other network, and
     of one that only the user's own code can make, the stored weights are counted: ``layers`` is None and
     ``kept_by_layer`` lists them.
 
@@ -123,9 +123,10 @@ def load_network(run: Path) -> Any | None:
         return None
     from sparsefire.deploy.arrays import unpack  # late, as the rest of the report needs none of it
     from sparsefire.deploy.folder import broken, read_folder
+    from sparsefire.train.networks import PERCEPTRONS
 
     arrays, settings = read_folder(run)
-    if settings["description"].get("kind") == "mlp":
+    if settings["description"].get("kind") in PERCEPTRONS:
         from sparsefire.deploy import load_model
 
         return load_model(run)

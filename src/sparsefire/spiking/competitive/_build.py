@@ -99,6 +99,7 @@ def build(given: Any, rng: int) -> Network:
         raise UserError(
             "weights cannot add up to so much.", came=f"total={total:g}",
             expected=f"at most {rule.w_max:g} for each of {senders.shape[1]} inputs",
+            attempt=f"total={0.1 * rule.w_max * senders.shape[1]:g}, as published for 784 inputs",
         )  # fmt: skip
     weights = first_weights(units, inputs, senders, total, rng)
     cells = (
