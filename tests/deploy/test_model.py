@@ -359,11 +359,11 @@ def test_labels_of_another_kind_than_stored_are_refused(saved, kind):
 
 
 def test_a_spiking_network_has_layers_to_draw_and_runs_as_it_is(tmp_path, rooms, thin, centre):
-    description = {"kind": "spiking", "widths": [6, 20, 12, 3], "steps": 5}
+    description = {"kind": "spiking", "widths": [6, 20, 12, 2], "steps": 5}
     network = thin(description, 0.5)
     save_model(tmp_path, description=description, network=network, preparation=centre(np.arange(6.0)), schema=SCHEMA)
     model = load_model(tmp_path)
-    assert [weight.shape for weight, _ in model.layers] == [(20, 6), (12, 20), (3, 12)]
+    assert [weight.shape for weight, _ in model.layers] == [(20, 6), (12, 20), (2, 12)]
     x = stream(2, "rows").standard_normal((40, 6), dtype=np.float32)
     np.testing.assert_array_equal(model.runner()(x), model.outputs(x))
     assert model.runner().forms == ()
