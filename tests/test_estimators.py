@@ -14,6 +14,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import sparsefire as sf
 from sparsefire import SparseClassifier, SparseRegressor, UserError
 from sparsefire.data import problem_from_arrays
+from sparsefire.spiking import SpikingPerceptron
 
 # No check is expected to fail: an empty table, so that a new failure is a failure of the suite.
 EXPECTED_FAILURES: dict[str, str] = {}
@@ -91,6 +92,33 @@ def test_rules_without_derivatives_learn_what_is_easy(rule):
 def test_a_rule_that_cannot_is_refused(options):
     with pytest.raises(UserError, match="rule"):
         SparseClassifier(**options).fit(*blobs())
+
+
+def test_a_spiking_network_learns_what_is_easy():
+    X, y = blobs()
+    how = {"density": 0.5, "hidden": [32], "epochs": 20, "random_state": 0, "model": "spiking"}
+    model = SparseClassifier(**how).fit(X, y)
+    assert isinstance(model.network_, SpikingPerceptron)
+    assert model.score(X, y) > 0.95
+    assert SparseRegressor(**how).fit(X, y).score(X, y) > 0.5
+
+
+def test_the_search_is_told_which_network(monkeypatch):
+    class Told(Exception):  # noqa: N818
+        pass
+
+    def told(*_, model, **__):
+        raise Told(model)
+
+    monkeypatch.setattr("sparsefire.estimators.fit", told)
+    with pytest.raises(Told, match="spiking"):
+        SparseClassifier(density="auto", model="spiking").fit(*blobs())
+
+
+@pytest.mark.parametrize("model", ["cnn", None, 3, "x"])
+def test_another_network_is_refused(model):
+    with pytest.raises(UserError, match="model"):
+        SparseClassifier(model=model).fit(*blobs())
 
 
 def test_dense_is_density_one():

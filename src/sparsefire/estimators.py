@@ -32,7 +32,7 @@ from sparsefire.search.request import Request
 from sparsefire.search.search import search
 from sparsefire.search.worker import Listener
 from sparsefire.train import build, outputs_of, train, weight_count
-from sparsefire.train.networks import NAMES, Factory, first_line
+from sparsefire.train.networks import NAMES, PERCEPTRONS, Factory, first_line
 
 
 @dataclass(frozen=True)
@@ -219,6 +219,7 @@ class _Sparse(BaseEstimator):
         workers: int | None = 1,
         random_state: Any = None,
         rule: str = "backprop",
+        model: str = "mlp",
     ) -> None:
         self.density = density
         self.method = method
@@ -228,9 +229,15 @@ class _Sparse(BaseEstimator):
         self.workers = workers
         self.random_state = random_state
         self.rule = rule
+        self.model = model
 
     def _fit(self, X: np.ndarray, target: np.ndarray, outputs: int) -> None:
         number = int(check_random_state(self.random_state).randint(2**31 - 1))
+        if not isinstance(self.model, str) or self.model not in PERCEPTRONS:
+            raise UserError(
+                f"model is {self.model!r}.", came=repr(self.model)[:60], expected=" or ".join(PERCEPTRONS),
+                attempt="sf.fit(X, y, model=…) for other networks",
+            )  # fmt: skip
         if self.density == "auto":
             self._search(X, target, number)
             return
@@ -246,7 +253,7 @@ class _Sparse(BaseEstimator):
         x = self._prepared(X)
         dense = density == 1
         candidate = Candidate("one", "dense" if dense else "sparse", "dense" if dense else self.method, float(density))
-        base = architecture("mlp", len(X), x.shape[1:], request.hidden, self.rule)
+        base = architecture(self.model, len(X), x.shape[1:], request.hidden, self.rule)
         description = describe(base, x.shape[1:], outputs)
         weights = weight_count(description)
         training = make_plan(request, Size(len(X), x.shape[1], outputs, weights, weights), 1).training(candidate)
@@ -257,7 +264,7 @@ class _Sparse(BaseEstimator):
     def _search(self, X: np.ndarray, target: np.ndarray, number: int) -> None:
         result = fit(
             X, target, task=self._task, effort=self.effort, hidden=self.hidden, epochs=self.epochs, rule=self.rule,
-            rng=number, workers=self.workers,
+            model=self.model, rng=number, workers=self.workers,
         )  # fmt: skip
         self.verdict_ = result.verdict
         self.preparation_ = result.model.preparation
@@ -296,6 +303,7 @@ class SparseClassifier(ClassifierMixin, _Sparse):
         effort, workers: of the search, for ``density="auto"``.
         random_state: see scikit-learn.
         rule: how it learns, such as ``"unit-differences"``; see :data:`sparsefire.train.learners.LEARNERS`.
+        model: ``"mlp"`` or ``"spiking"`` (:class:`~sparsefire.spiking.SpikingPerceptron`).
 
     Attributes:
         classes_, n_features_in_, n_iter_: see scikit-learn.
