@@ -104,7 +104,7 @@ def test_a_spiking_network_learns_what_is_easy():
 
 
 def test_the_search_is_told_which_network(monkeypatch):
-    class Told(Exception):  # noqa: N818
+    class Told(Exception):
         pass
 
     def told(*_, model, **__):
