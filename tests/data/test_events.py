@@ -55,6 +55,25 @@ def test_a_wrong_file_is_refused(tmp_path, changes):
         read_events(written(tmp_path, **changes), "train")
 
 
+@pytest.mark.parametrize("asked", ["", "valid"])
+def test_the_parts_of_a_file_are_told(tmp_path, asked):
+    path = tmp_path / "events.npz"
+    parts = {f"{name}_{part}": np.array(value) for part in ("train", "test") for name, value in GOOD.items()}
+    np.savez(path, **parts, x_other=np.zeros(3, int))
+    with pytest.raises(UserError) as caught:
+        read_events(path, asked)
+    assert caught.value.attempt == 'part="train" or part="test"'
+    assert len(read_events(path, "test")) == 2
+
+
+def test_a_file_without_parts_suggests_none(tmp_path):
+    path = tmp_path / "events.npz"
+    np.savez(path, **{name: np.array(value) for name, value in GOOD.items()})
+    with pytest.raises(UserError) as caught:
+        read_events(path, "train")
+    assert not caught.value.attempt
+
+
 def test_a_pickle_is_not_loaded(tmp_path):
     path = tmp_path / "events.npz"
     np.savez(path, **{name: np.array(value, dtype=object) for name, value in GOOD.items()})

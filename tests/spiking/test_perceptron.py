@@ -60,6 +60,34 @@ def test_it_learns_by_gradients_and_by_losses():
         assert (network(x).argmax(1) == y).float().mean() > 0.8
 
 
+def test_activities_are_credited_through_two_hidden_layers():
+    network = build({"kind": "spiking", "widths": [6, 20, 15, 3], "steps": 6}, rng=1).double()
+    generator = torch.Generator().manual_seed(0)
+    x, y = 2 * torch.randn(16, 6, generator=generator, dtype=torch.float64), torch.arange(16) % 3
+
+    def gradient(rule, how):
+        network.zero_grad()
+        rule(network, lambda out, y: torch.nn.functional.cross_entropy(out, y, reduction=how), x, y)
+        return torch.cat([p.grad.flatten() for p in network.parameters()])
+
+    exact = gradient(sf.rules.Backprop(), "mean")
+    found = gradient(sf.rules.ActivityForwardGradient(directions=50, layers="each", rng=0), "none")
+    assert torch.nn.functional.cosine_similarity(found, exact, dim=0) > 0.8
+    gradient(sf.rules.NodePerturbation(rng=0), "none")
+    assert all(p.grad.isfinite().all() and p.grad.any() for p in network.parameters())
+
+
+def test_fit_perturbs_the_nodes_of_a_spiking_network_with_two_hidden_layers(tmp_path):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((60, 3))
+    result = sf.fit(
+        x, np.where(x[:, 0] > 0, "yes", "no"), model="spiking", rule="node-perturbation", hidden=[8, 6],
+        densities=[0.5], folds=2, rounds=2, epochs=1, effort="quick", methods=["set"], workers=1, rng=0,
+        out=tmp_path / "run",
+    )  # fmt: skip
+    assert result.verdict["plan"]["rule"] == "node-perturbation"
+
+
 def test_descriptions():
     given = {"kind": "spiking", "widths": [64, 256, 256, 10], "steps": 8}
     assert weight_count(given) == 84_480

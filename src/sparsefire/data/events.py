@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from sparsefire.data.npz import Archive
+from sparsefire.data.words import plain
 from sparsefire.errors import UserError
 
 MICROSECOND = 1e-6
@@ -118,6 +119,7 @@ def read_events(path: str | Path, part: str = "", shape: tuple[int, int] | None 
             raise UserError(
                 f"{Path(path).name} holds no such recordings.", came=f"without {', '.join(missing)}",
                 expected=", ".join(name + ending for name in _NAMES),
+                attempt=" or ".join(f'part="{plain(one)}"' for one in _parts(archive)),
             )  # fmt: skip
         x, y, p, t, offset, label = (_whole(archive, key) for key in keys.values() if key is not None)
         least = tuple(_extent(archive, name) for name in "yx")
@@ -157,6 +159,12 @@ def _whole(archive: Archive, key: str) -> np.ndarray:
             expected="integers, one axis; times are microseconds",
         )  # fmt: skip
     return found.astype(np.int64)
+
+
+def _parts(archive: Archive) -> list[str]:
+    """Return the parts that a file holds: what follows all names, as ``train`` does in ``x_train``."""
+    ends = [key[2:] for key in archive.members if key[:2].casefold() == "x_"]
+    return [end for end in ends if all(archive.find(f"{name}_{end}") for name in _NAMES)]
 
 
 def _extent(archive: Archive, name: str) -> int:

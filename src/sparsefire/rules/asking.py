@@ -45,14 +45,14 @@ class Batch:
 
 
 def losses_at(batch: Batch, directions: Tensor, scales: Sequence[float] = (1.0,)) -> Tensor:
-    """Return the losses at θ + s u, all at once: [scales, K]; the same dropout noise in all of them.
+    """Return the losses at θ + s u, all at once: [scales, K]; the same noise in all of them.
 
     Args:
         batch: what is asked about.
         directions: u, [K, active weights].
         scales: s.
     """
-    values, found, noise = batch.active.values(), [], SameNoise()
+    values, found, noise = batch.active.values(), [], SameNoise(batch.net)
     sparse = read(batch.active, batch.x)
     if sparse is not None:
         with suppress(*_BY_LAYER), torch.no_grad():  # what fails is asked again below, which names the layer
@@ -75,7 +75,7 @@ def slopes_along(batch: Batch, directions: Tensor) -> tuple[Tensor, Tensor]:
         batch: what is asked about.
         directions: u, [K, active weights].
     """
-    values, noise = batch.active.values(), SameNoise()
+    values, noise = batch.active.values(), SameNoise(batch.net)
     sparse = read(batch.active, batch.x)
     if sparse is not None:
         with suppress(*_BY_LAYER), torch.no_grad():
@@ -94,8 +94,8 @@ def slopes_along(batch: Batch, directions: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def loss_here(batch: Batch) -> Tensor:
-    """Return the loss where the weights are, []; a query after it sees the same dropout noise."""
-    noise = SameNoise()
+    """Return the loss where the weights are, []; a query after it sees the same noise."""
+    noise = SameNoise(batch.net)
     with _asking(batch):
         loss = scalar(batch.loss_fn(call(batch.net, own_inputs(batch.net, batch.x)), batch.y))
     noise.rewind()

@@ -155,7 +155,7 @@ class DecorrelatedNodePerturbation(Drawn):
     @undone_on_failure
     @torch.no_grad()
     def __call__(self, net: nn.Module, loss_fn: LossFunction, x: Any, y: Any) -> Tensor:
-        layers, rows, same = unit_layers(net, _RULE), rows_of(x), SameNoise()
+        layers, rows, same = unit_layers(net, _RULE), rows_of(x), SameNoise(net)
         whitened = _decorrelating(net)
         if not whitened:
             raise UserError(

@@ -74,7 +74,7 @@ class CoordinateDifferences(WeightRule):
         base = self._finite(loss_here(batch))
         found = torch.zeros(active.size, dtype=active.dtype, device=active.device)
         scales = (self.scale, -self.scale) if self.two_sided else (self.scale,)
-        noise = SameNoise()
+        noise = SameNoise(batch.net)
         for block in self._places(active).split(self.chunk or fitting(active, batch.x)):
             noise.rewind()
             moved = torch.zeros(len(block), active.size, dtype=active.dtype)
@@ -113,7 +113,7 @@ class CoordinateDifferences(WeightRule):
 
     def _scores(self, batch: Batch) -> Tensor:
         """Return the GraSP scores of the active weights from losses alone; the smallest are kept."""
-        active, noise = batch.active, SameNoise()
+        active, noise = batch.active, SameNoise(batch.net)
         directions = draw("normal", GUIDE, active.size, self._generator, active.dtype)
         held, start = active.copy(), active.vector()
 

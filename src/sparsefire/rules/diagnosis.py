@@ -99,8 +99,8 @@ def diagnose(
         )  # fmt: skip
     if repeats < 2:
         raise UserError("a variance needs at least two estimates.", came=f"repeats={repeats}")
-    noise = SameNoise()
     twin = copy.deepcopy(net)
+    noise = SameNoise(twin)
     active = Active(twin)
     gradient = _gradient(twin, loss_fn, x, y, active)
     size = float(gradient.norm())
@@ -140,7 +140,7 @@ def _mean_loss(net: nn.Module, loss_fn: LossFunction, x: Any, y: Any) -> Tensor:
 def _gradient(net: nn.Module, loss_fn: LossFunction, x: Any, y: Any, active: Active) -> Tensor:
     for parameter in active.parameters.values():
         parameter.grad = None
-    noise = SameNoise()
+    noise = SameNoise(net)
     with frozen_statistics(net), torch.enable_grad():
         _mean_loss(net, loss_fn, x, y).backward()
     noise.rewind()
@@ -166,7 +166,7 @@ def _effective_rank(
     """Return tr H / ‖H‖, the trace by Hutchinson's signs, the norm by 30 power iterations."""
     with frozen_statistics(net), torch.enable_grad():
         parameters = list(active.parameters.values())
-        noise = SameNoise()
+        noise = SameNoise(net)
         gradients = torch.autograd.grad(
             _mean_loss(net, loss_fn, x, y), parameters, create_graph=True, materialize_grads=True
         )

@@ -20,7 +20,7 @@ class ForwardGradient(WeightRule):
     Directions live on the *active* parameters and are zero elsewhere; E u uᵀ = I there, so the estimate is unbiased on
     them. With signs, on the sphere and with coordinates its relative variance E|g − ∇L|²/|∇L|² is exactly (N − 1)/K for
     N active parameters and K directions; with ``"normal"`` ones it is (N + 1)/K. All directions of one call see the
-    same dropout mask; batch-norm statistics are updated once.
+    same noise of dropout and neurons; batch-norm statistics are updated once.
 
     Args:
         directions, law, rng, chunk: as of :class:`~sparsefire.rules.weights.WeightRule`.

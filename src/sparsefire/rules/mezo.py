@@ -77,7 +77,7 @@ class MeZO:
         refuse_dense_request(net, type(self).__name__)
         active = self._active(net)
         self.parts = places_of(active.parameters, active.places)
-        noise, steps, seen = SameNoise(), [], []
+        noise, steps, seen = SameNoise(net), [], []
         with frozen_statistics(net):
             for number in range(self.directions):
                 key = randomness.integer(self._key, self.budget.calls, number)

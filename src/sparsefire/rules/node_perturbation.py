@@ -103,7 +103,7 @@ class NodePerturbation(Drawn):
 
 @dataclass
 class Asked:
-    """A batch whose losses are read again with noise on units: the same dropout noise each time."""
+    """A batch whose losses are read again with noise on units: the same noise each time."""
 
     net: nn.Module
     loss_fn: LossFunction
@@ -112,10 +112,13 @@ class Asked:
     layers: Mapping[str, nn.Module]
     budget: Budget
     name: str
-    same: SameNoise = field(default_factory=SameNoise)
+    same: SameNoise = field(init=False)
     clean: Tensor = field(default_factory=lambda: torch.empty(0))
     queries: int = 0
     passes: int = 0
+
+    def __post_init__(self) -> None:
+        self.same = SameNoise(self.net)
 
     def losses(self, noise: Noise, size: float) -> Tensor:
         """Return the loss of each row with noise of this size, [rows]."""

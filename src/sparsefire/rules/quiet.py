@@ -1,4 +1,4 @@
-"""One batch asked about many times: the same dropout noise in all queries, statistics that move once."""
+"""One batch asked about many times: the same noise in all queries, statistics that move once."""
 
 from __future__ import annotations
 
@@ -13,14 +13,22 @@ from sparsefire.rules.call import call
 
 
 class SameNoise:
-    """The state of torch's global generators, to come back to before each query of one batch.
+    """Where the noise of a network is, to come back to before each query of one batch.
 
-    >>> noise = SameNoise(); first = torch.rand(2)
-    >>> noise.rewind(); bool((torch.rand(2) == first).all())
+    That is the state of torch's global generators, which dropout draws from, and how many sequences of noise have begun
+    in layers that draw their own: those with ``noise`` and ``begun``, as spiking neurons have them.
+
+    >>> net = nn.Dropout(); noise = SameNoise(net); first = net(torch.ones(9))
+    >>> noise.rewind(); bool((net(torch.ones(9)) == first).all())
     True
     """
 
-    def __init__(self) -> None:
+    def __init__(self, net: nn.Module) -> None:
+        self._begun = [
+            (module, module.begun)
+            for module in net.modules()
+            if getattr(module, "noise", None) is not None and hasattr(module, "begun")
+        ]
         self._cpu = torch.get_rng_state()
         self._cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
 
@@ -29,6 +37,8 @@ class SameNoise:
         torch.set_rng_state(self._cpu)
         if self._cuda is not None:
             torch.cuda.set_rng_state_all(self._cuda)
+        for module, begun in self._begun:
+            module.begun = begun
 
 
 def own_inputs(net: nn.Module, x: Any) -> Any:
@@ -59,9 +69,9 @@ def with_statistics(net: nn.Module) -> list[nn.modules.batchnorm._NormBase]:
 
 @torch.no_grad()
 def settle(net: nn.Module, x: Any, noise: SameNoise) -> None:
-    """After all queries: let batch norms see the batch once, under the dropout noise that the queries had.
+    """After all queries: let batch norms see the batch once, under the noise that the queries had.
 
-    The queries have left the global generators where one pass leaves them, and so does this.
+    The queries have left the noise where one pass leaves it, and so does this.
     """
     if with_statistics(net):
         noise.rewind()

@@ -63,7 +63,7 @@ class Repeated:
 
     def __call__(self, net: nn.Module, loss_fn: LossFunction, x: Any, y: Any) -> Tensor:
         refuse_dense_request(net, type(self).__name__)
-        active, noise = Active(net), SameNoise()
+        active, noise = Active(net), SameNoise(net)
         held, start = active.copy(), active.vector()
         gradients = {name: parameter.grad for name, parameter in active.parameters.items()}
         spent = Budget(**self.rule.budget.state_dict())  # type: ignore[arg-type]

@@ -57,7 +57,7 @@ class WeightRule(Drawn):
     @torch.no_grad()
     def __call__(self, net: nn.Module, loss_fn: LossFunction, x: Any, y: Any) -> Tensor:
         refuse_dense_request(net, type(self).__name__)
-        batch, noise = Batch(net, loss_fn, x, y, self._active(net)), SameNoise()
+        batch, noise = Batch(net, loss_fn, x, y, self._active(net)), SameNoise(net)
         estimate, loss, queries = self._estimate(batch)
         batch.active.add_gradient_(estimate)
         settle(net, x, noise)
@@ -67,7 +67,7 @@ class WeightRule(Drawn):
 
     def _estimate(self, batch: Batch) -> tuple[Tensor, Tensor, int]:
         """Return the mean of the directions by their weights [N], the loss to report, and how many were read."""
-        noise, count, queries, losses = SameNoise(), 0, self._begin(batch), []
+        noise, count, queries, losses = SameNoise(batch.net), 0, self._begin(batch), []
         total = torch.zeros(batch.active.size, dtype=batch.active.dtype, device=batch.active.device)
         for directions in self._blocks(batch):
             noise.rewind()

@@ -81,7 +81,7 @@ class ZeroOrderSAM:
 
     @undone_on_failure
     def __call__(self, net: nn.Module, loss_fn: LossFunction, x: Any, y: Any) -> Tensor:
-        active, noise = Active(net), SameNoise()
+        active, noise = Active(net), SameNoise(net)
         batch = Batch(net, loss_fn, x, y, active)
         up, losses = self._estimate(batch, noise)
         held, start = active.copy(), active.vector()

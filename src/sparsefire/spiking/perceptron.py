@@ -69,7 +69,9 @@ class SpikingPerceptron(nn.Module):
         x: Tensor = first(rows.flatten(1)).expand(self.steps, -1, -1)
         found = []
         for part in rest:
-            x = part(x)[0] if isinstance(part, LIF) else part(x)
             if isinstance(part, LIF):
+                x = part(x)[0]
                 found.append(x)
+            else:  # which sees rows first, as rules that perturb activities expect
+                x = part(x.transpose(0, 1)).transpose(0, 1)
         return found

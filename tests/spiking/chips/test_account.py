@@ -15,7 +15,9 @@ from sparsefire.spiking import (
     LI,
     LIF,
     LOIHI,
+    Bernoulli,
     Costs,
+    Escape,
     Recurrent,
     Sequential,
     SpikingPerceptron,
@@ -141,6 +143,26 @@ def test_a_perceptron_is_counted_as_the_chain_that_a_chip_runs():
     assert found.layers[1].binary
     assert found.layers[1].dense == 5 * 24
     assert found.macs == 5 * 48
+
+
+def test_the_network_runs_in_evaluation_and_is_left_as_it_was():
+    torch.manual_seed(0)
+    recurrent = Recurrent(LIF(8, escape=Escape(50.0, 0.3), rng=1))
+    net = Sequential(nn.Linear(6, 8), Bernoulli(8, rng=0), nn.BatchNorm1d(8), nn.Dropout(0.5), recurrent)
+    net[2].eval()
+    x, wrong, modes = torch.randn(5, 4, 6), torch.randn(5, 4, 7), [part.training for part in net.modules()]
+    net(x)
+    state = {name: value.clone() for name, value in net.state_dict().items()}
+    generator = torch.get_rng_state()
+    found = energy(net, x)
+    assert energy(net, x) == found
+    with pytest.raises(RuntimeError):
+        energy(net, wrong)
+    assert [part.training for part in net.modules()] == modes
+    assert all(torch.equal(value, state[name]) for name, value in net.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), generator)
+    assert (net[1].begun, recurrent.neurons.begun) == (4, 4)
+    assert energy(net.eval(), x) == found
 
 
 def test_what_is_no_network_or_no_sample():

@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections.abc import Callable
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.autograd import forward_ad
 
 from sparsefire.errors import UserError
-from sparsefire.spiking import IF, LI, LIF, SRM0, Adaptation, Bernoulli, CobaLIF, CubaLIF, Escape, Poisson
+from sparsefire.spiking import (
+    IF,
+    LI,
+    LIF,
+    SRM0,
+    Adaptation,
+    Bernoulli,
+    CobaLIF,
+    CubaLIF,
+    Escape,
+    Neuron,
+    Poisson,
+    Recurrent,
+)
 
 NOISE = Escape(rate=50.0, width=0.3)
 MAKE = {
@@ -231,8 +246,6 @@ def test_chances_that_are_no_number_are_unknown(kind: type) -> None:
 
 
 def test_a_recurrent_layer_passes_what_is_unknown_on() -> None:
-    from sparsefire.spiking import Recurrent
-
     current = torch.full((10, 2, 3), torch.nan)
     assert Recurrent(LIF(3))(current)[0].isnan().all()
 
@@ -255,3 +268,52 @@ def test_a_state_dict_is_checked_as_arguments_are(name: str, value: float) -> No
     with pytest.raises(UserError, match=name):
         fresh.load_state_dict(state)
     assert torch.equal(fresh.tau, cell.tau)
+
+
+def differentiable() -> dict[str, Callable[[], nn.Module]]:
+    """Return layers of four units that fire now and then, in double precision."""
+    noisy = {"escape": NOISE, "rng": 3}
+    soft = {"reset": "soft", "reset_gradient": True, "refractory": 2e-3, "adaptation": Adaptation(50e-3, 0.2)}
+    more = {
+        "LIF soft noisy": lambda: LIF(4, 10e-3, **soft, **noisy),
+        "LIF reset gradient": lambda: LIF(4, 10e-3, reset_gradient=True),
+        "IF noisy": lambda: IF(4, r=50.0, **noisy),
+        "CobaLIF noisy": lambda: CobaLIF(4, 10e-3, **noisy),
+        "SRM0 deterministic": lambda: SRM0(4, 10e-3, stochastic=False),
+        "Bernoulli deterministic": lambda: Bernoulli(4, stochastic=False),
+        "Poisson linear": lambda: Poisson(4, 0.1, link="linear", rng=3),
+        "Recurrent": lambda: Recurrent(LIF(4, 10e-3)),
+        "Recurrent noisy": lambda: Recurrent(SRM0(4, 10e-3, rng=3)),
+    }
+    return {name: lambda make=make: make(4) for name, make in MAKE.items()} | more
+
+
+@pytest.mark.parametrize("name", differentiable())
+def test_forward_differentiation_and_vmap_are_what_backward_and_one_by_one_are(name: str) -> None:
+    torch.manual_seed(0)
+    cell = differentiable()[name]().double()
+    x, along, by = (current(12, 3, 4, dtype=torch.float64), *torch.randn(2, 12, 3, 4, dtype=torch.float64))
+    drawing = [part for part in cell.modules() if isinstance(part, Neuron) and part.noise is not None]
+
+    def ask(x: torch.Tensor) -> torch.Tensor:
+        for part in drawing:
+            part.begun = 0
+        return cell(x)[0]
+
+    spikes, slopes = torch.func.jvp(ask, (x,), (along,))
+    assert torch.equal(spikes, ask(x))
+    forward = float((slopes * by).sum().detach())
+    assert abs(forward) > 1e-3
+    (backward,) = torch.autograd.grad((ask(x.requires_grad_()) * by).sum(), x)
+    assert forward == pytest.approx(float((backward * along).sum().detach()), rel=1e-9)
+    with forward_ad.dual_level():
+        dual = forward_ad.unpack_dual(ask(forward_ad.make_dual(x.detach(), along))).tangent
+    assert torch.allclose(dual, slopes)
+
+    x = x.detach()
+    together = torch.func.vmap(ask)(torch.stack([x, x + along]))  # all with one noise
+    assert torch.equal(together, torch.stack([ask(x), ask(x + along)]))
+    many = torch.func.vmap(lambda along: torch.func.jvp(ask, (x,), (along,))[1])(torch.stack([along, by]))
+    assert torch.allclose(many[0], slopes)
+    inside = torch.func.grad(lambda x: (torch.func.vmap(ask)(x[None]) * by).sum())(x)
+    assert torch.allclose(inside, backward)

@@ -83,7 +83,7 @@ class PredictiveCoding:
     @torch.enable_grad()
     def __call__(self, net: nn.Module, loss_fn: LossFunction, x: Any, y: Any) -> Tensor:
         chain, entering = blocks(net, _NAME), one_input(x, _NAME)
-        energy = _Energy(chain, loss_fn, entering, y)
+        energy = _Energy(net, chain, loss_fn, entering, y)
         with unmoved_on_error(net):
             values, loss = energy.start()  # the one pass that moves running statistics
             finite(loss, self.budget)
@@ -133,11 +133,11 @@ class PredictiveCoding:
 
 
 class _Energy:
-    """F of one batch as a function of the values; every evaluation sees the same dropout noise."""
+    """F of one batch as a function of the values; every evaluation sees the same noise."""
 
-    def __init__(self, chain: list[Block], loss_fn: LossFunction, x: Tensor, y: Any) -> None:
+    def __init__(self, net: nn.Module, chain: list[Block], loss_fn: LossFunction, x: Tensor, y: Any) -> None:
         self.chain, self.loss_fn, self.x, self.y, self.rows = chain, loss_fn, x, y, len(x)
-        self.noise = SameNoise()
+        self.noise = SameNoise(net)
 
     @torch.no_grad()
     def start(self) -> tuple[list[Tensor], Tensor]:

@@ -147,7 +147,8 @@ def energy(net: nn.Module, x: Tensor, *, costs: Costs = HOROWITZ, samples: int |
 
     A synaptic operation is effective where an input that is not zero meets a weight that is not zero, masked and
     rounded as the layer computes with it. It is an accumulation (AC) where all inputs of the layer are −1, 0 or 1, else
-    a multiplication and an addition (MAC). Biases do not count.
+    a multiplication and an addition (MAC). Biases do not count. The network runs in evaluation, and is left as it was:
+    mode and noise too.
 
     Args:
         net: with linear or convolutional layers, and neurons. Of a :class:`~sparsefire.spiking.SpikingPerceptron` its
@@ -203,18 +204,26 @@ def energy(net: nn.Module, x: Tensor, *, costs: Costs = HOROWITZ, samples: int |
         updates.append(spikes.numel() / batch)
         silent = spikes == 0 if not isinstance(neuron, LI) else torch.ones_like(spikes, dtype=torch.bool)
         if not isinstance(neuron, Recurrent):  # whose own spikes are currents, too
-            idle.append(float(((inputs[0] == 0) & silent).sum()) / batch)
+            reached = inputs[0] != 0
+            reached = reached.any(2) if reached.ndim > silent.ndim else reached  # by excitation or inhibition
+            idle.append(float((~reached & silent).sum()) / batch)
         if not isinstance(neuron, LI):  # whose output is a potential
             fired[0] += float(spikes.count_nonzero())
             fired[1] += spikes.numel()
 
     handles = [layer.register_forward_pre_hook(count(name)) for name, layer in found.items()]
     handles += [part.register_forward_hook(watch) for part in net.modules() if isinstance(part, Neuron)]
+    modes = [(part, part.training) for part in net.modules()]
+    begun = [(part, part.begun) for part in net.modules() if isinstance(part, Neuron) and part.noise is not None]
     try:
-        net(x)
+        net.eval()(x)
     finally:
         for handle in handles:
             handle.remove()
+        for part, training in modes:
+            part.training = training
+        for neuron, number in begun:
+            neuron.begun = number
     weights = {name: _weight(layer) for name, layer in found.items()}
     kept = {name: int(weight.count_nonzero()) for name, weight in weights.items()}
     return Account(
