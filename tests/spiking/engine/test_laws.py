@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+import torch
 from scipy import integrate, linalg, special, stats
 
 import sparsefire as sf
-from sparsefire.spiking import LIF, Escape, PoissonDrive, simulate
+from sparsefire.spiking import (
+    IF,
+    LIF,
+    Adaptation,
+    CubaLIF,
+    Escape,
+    Hawkes,
+    PoissonDrive,
+    Recurrent,
+    RecurrentState,
+    simulate,
+)  # fmt: skip
 
 ZETA = 0.5825971579390106  # −ζ(1/2)/√(2π): what watching a diffusion in steps adds to a barrier, in standard deviations
 
@@ -149,3 +163,110 @@ def test_a_network_converges_at_order_one():
     error = rates[1].std(axis=0) / np.sqrt(300)
     assert (abs(coarse) > 10 * error).all()  # a step of 1 ms can be seen
     assert (abs(fine - coarse / 10) < 4 * np.sqrt(1.01) * error).all()
+
+
+def clocked(net: Recurrent, sequences: int, steps: int, dt: float, current: float = 0.0, initial: Any = None):
+    """Return the spikes of the clocked engine, [steps, sequences, units]."""
+    rest = net.initial_state(sequences)
+    if initial is not None:
+        v = torch.tensor(initial, dtype=torch.float32).expand(sequences, -1)
+        rest = RecurrentState(rest.spikes, rest.neurons._replace(v=v))
+    with torch.no_grad():
+        return net(torch.full((steps, sequences, net.units), current), rest)[0].numpy()
+
+
+def copies(wiring: sf.Wiring, many: int) -> sf.Wiring:
+    """Return so many networks side by side, that do not act on one another."""
+    shift = np.repeat(np.arange(many) * wiring.units, wiring.arcs)
+    ends = (np.tile(part, many) + shift for part in (wiring.senders, wiring.receivers))
+    return sf.Wiring.from_edges(*ends, np.tile(wiring.weights, many), units=many * wiring.units)
+
+
+def counts_of(spikes: np.ndarray, width: int) -> np.ndarray:
+    """Return spikes in windows of so many steps, [windows, sequences, units]."""
+    windows = len(spikes) // width
+    return spikes[: windows * width].reshape(windows, width, *spikes.shape[1:]).sum(axis=1)
+
+
+def covariances(counts: np.ndarray, lag: int) -> np.ndarray:
+    """Return the covariance of counts of i so many windows after those of j, of each sequence, [sequences, i, j]."""
+    off = counts - counts.mean(axis=(0, 1))
+    return np.einsum("tpi,tpj->pij", off[lag:], off[: len(off) - lag]) / (len(off) - lag)
+
+
+def agree(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether means of independent values [sequences, …] are within four standard errors of their difference."""
+    error = np.sqrt(a.var(axis=0, ddof=1) / len(a) + b.var(axis=0, ddof=1) / len(b))
+    return bool((np.abs(a.mean(axis=0) - b.mean(axis=0)) <= 4 * error).all())
+
+
+def test_the_clocked_engine_is_the_same_hawkes_process():
+    law, sequences, dt = Hawkes([2.5, 2.5], [[0.3, 0.2], [0.4, 0.1]], 20.0), 200, 1e-3
+    assert law.radius == pytest.approx(0.5)
+    steps, warm, width = 10_000, 500, 100
+    wiring, neurons = law.network(dt, rng=0)
+    ours = clocked(Recurrent.from_wiring(neurons, wiring), sequences, steps, dt, initial=law.rates)[warm:]
+    many = Hawkes(np.tile(law.baseline, sequences), np.kron(np.eye(sequences), law.branching), law.decay)
+    run = simulate(*many.network(dt), duration=steps * dt, dt=dt, rng=0, initial=many.rates)
+    theirs = run.spikes.dense(dt).reshape(steps, sequences, 2)[warm:]
+
+    # covariance of counts in windows so far apart: its density under a triangle
+    fine = np.arange(-20, 21)
+    density = law.covariance_density(np.arange(61) / 20 * width * dt)
+    triangle = (1 - abs(fine) / 20)[:, None, None] * (width * dt) ** 2 / 20
+    expected = [
+        law.count_covariance(width * dt),
+        *((triangle * density[20 * lag + fine]).sum(axis=0) for lag in (1, 2)),
+    ]
+    for spikes in (ours, theirs):
+        rates = spikes.mean(axis=0) / dt
+        assert close(rates[:, 0], law.rates[0])
+        assert close(rates[:, 1], law.rates[1])
+        for lag in (0, 1, 2):
+            seen = covariances(counts_of(spikes, width), lag)
+            error = seen.std(axis=0, ddof=1) / np.sqrt(sequences)
+            assert (np.abs(seen.mean(axis=0) - expected[lag]) < 4 * error).all()
+            if lag < 2:
+                assert (expected[lag] > 4 * error).all()  # there is something to see
+    assert agree(ours.mean(axis=0), theirs.mean(axis=0))
+    for lag in (0, 1, 2):
+        assert agree(*(covariances(counts_of(spikes, width), lag) for spikes in (ours, theirs)))
+
+
+def cvs(spikes: np.ndarray) -> np.ndarray:
+    """Return the CV of all intervals of each sequence, [sequences]."""
+    sequence, unit, step = np.nonzero(spikes.transpose(1, 2, 0))
+    same = (np.diff(sequence) == 0) & (np.diff(unit) == 0)
+    intervals, of = np.diff(step)[same].astype(float), sequence[1:][same]
+    many = np.bincount(of)
+    mean = np.bincount(of, intervals) / many
+    return np.sqrt(np.bincount(of, intervals**2) / many - mean**2) / mean
+
+
+NOISY: dict[str, Any] = {
+    "LIF": lambda units: LIF(units, tau=20e-3, refractory=2e-3, escape=Escape(rate=100.0, width=0.2)),
+    "CubaLIF": lambda units: CubaLIF(
+        units, w_in=1.2, reset="soft", adaptation=Adaptation(50e-3, 0.2), escape=Escape(rate=80.0, width=0.3),
+    ),
+    "IF": lambda units: IF(units, r=40.0, v_reset=-0.2, escape=Escape(rate=60.0, width=0.3, form="erf")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", NOISY)
+def test_a_noisy_network_has_one_law_in_both_engines(kind):
+    units, sequences, steps, warm, dt = 20, 60, 1500, 200, 1e-3
+    rng = np.random.default_rng(0)
+    senders = rng.integers(0, units, 6 * units)
+    weights = np.where(senders < 15, 0.15, -0.3) * (3.0 if kind == "CubaLIF" else 1.0)
+    wiring = sf.Wiring.from_edges(senders, np.repeat(np.arange(units), 6), weights)
+    net = Recurrent.from_wiring(NOISY[kind](units), wiring)
+    ours = clocked(net, sequences, steps, dt, 0.8)[warm:]
+    run = simulate(copies(wiring, sequences), NOISY[kind](units * sequences), 0.8, steps * dt, dt, rng=1)
+    theirs = run.spikes.dense(dt).reshape(steps, sequences, units)[warm:]
+    assert agree(ours.mean(axis=0), theirs.mean(axis=0))  # of each unit
+    assert agree(cvs(ours)[:, None], cvs(theirs)[:, None])
+    together = [counts_of(spikes, 10).sum(axis=2, keepdims=True) for spikes in (ours, theirs)]
+    for lag in (0, 1, 3):
+        assert agree(*(covariances(counts, lag) for counts in together))
+    weaker = clocked(Recurrent.from_wiring(NOISY[kind](units), wiring, 0.8 * wiring.weights), sequences, steps, dt, 0.8)
+    assert not agree(weaker[warm:].mean(axis=0), theirs.mean(axis=0))  # a difference would be seen

@@ -10,7 +10,7 @@ from scipy import integrate
 
 from sparsefire.cascades.avalanches import branching_ratio
 from sparsefire.errors import UserError
-from sparsefire.spiking import Hawkes, Spikes, branching_of_timescale, fit_hawkes
+from sparsefire.spiking import Hawkes, Spikes, branching_of_timescale, check, fit_hawkes, simulate
 from sparsefire.spiking.trains._hawkes_kernels import log_likelihood
 
 ONE = Hawkes(1.0, 0.5, 2.0)
@@ -123,6 +123,47 @@ def test_recursions_agree_with_naive_sums_and_differences() -> None:
     assert by_decay == pytest.approx(slope, rel=1e-4, abs=1e-4)
 
 
+@pytest.mark.parametrize("dt", [1e-3, 0.1])
+def test_potentials_of_the_network_integrate_to_the_compensator(dt: float) -> None:
+    run = simulate(*THREE.network(dt), duration=30.0, dt=dt, rng=0)
+    assert check(run).passed  # as what it is, in steps
+    integral = dt * np.cumsum(run.replay().v, axis=0)
+    step = np.rint(run.times / dt).astype(int) - 1
+    at_spikes, at_end = THREE.compensated(run.spikes)
+    np.testing.assert_allclose(integral[step, run.units], at_spikes, rtol=1e-10)
+    np.testing.assert_allclose(integral[-1], at_end, rtol=1e-10)
+
+
+def below_the_law(law: Hawkes, dt: float) -> np.ndarray:
+    """Rates in steps, to first order: (1 − N)⁻¹ (μ − dt E[v²]/2), E[v²] = rate² + Var λ."""
+    variance = np.diag(law.covariance_density(0.0) - law.decay * law.branching * law.rates)
+    return np.linalg.solve(np.eye(law.n_units) - law.branching, law.baseline - dt / 2 * (law.rates**2 + variance))
+
+
+def test_the_network_has_the_law() -> None:
+    length, dt = 1500.0, 2e-3
+    run = simulate(*THREE.network(dt), duration=length, dt=dt, rng=1)
+    assert check(run.spikes, THREE).passed
+    assert not check(run.spikes, Hawkes(THREE.rates, 0 * BRANCHING, 5.0)).passed
+    error = np.sqrt(np.diag(THREE.count_covariance(length))) / length
+    assert (np.abs(run.firing_rates - below_the_law(THREE, dt)) < 4 * error).all()
+    expected, windows = THREE.count_covariance(5.0), length / 5
+    spread = np.sqrt((expected**2 + np.outer(np.diag(expected), np.diag(expected))) / windows)
+    assert (np.abs(np.cov(run.spikes.counts_in(5.0).T) - expected) < 4 * spread).all()
+    assert (expected > 4 * spread).all()  # there is something to see
+
+
+def test_rates_of_the_network_in_wide_steps() -> None:
+    pairs, dt = 150, 5e-3
+    law = Hawkes([2.5, 2.5], [[0.3, 0.2], [0.4, 0.1]], 20.0)
+    many = Hawkes(np.tile(law.baseline, pairs), np.kron(np.eye(pairs), law.branching), law.decay)
+    run = simulate(*many.network(dt), duration=50.0, dt=dt, rng=0, initial=many.rates)
+    found = run.spikes.between(1.0, 50.0).firing_rates.reshape(pairs, 2)
+    error = found.std(axis=0) / np.sqrt(pairs)
+    assert (np.abs(found.mean(axis=0) - below_the_law(law, dt)) < 4 * error).all()
+    assert (law.rates - found.mean(axis=0) > 4 * error).all()  # what a step changes can be seen
+
+
 def test_fit_finds_the_law() -> None:
     fit = fit_hawkes(ONE.sample(5000.0, rng=1))
     assert fit.converged
@@ -204,6 +245,9 @@ def test_divergence_names_the_radius(radius: float) -> None:
         lambda: ONE.sample(1.0, start="spike"),
         lambda: ONE.covariance_density(-1.0),
         lambda: ONE.compensated(Spikes([0.1], [1], 2, 1.0)),
+        lambda: ONE.network(0.0),
+        lambda: ONE.network(0.6),  # longer than 1/β
+        lambda: ONE.network("1 ms"),
         lambda: fit_hawkes(Spikes([0.1], [0], 1, 1.0)),
         lambda: fit_hawkes(Spikes(np.arange(1, 31) / 10, np.zeros(30, int), 2, 4.0)),
         lambda: fit_hawkes(ONE.sample(100.0, rng=0)).interval(of="rate"),

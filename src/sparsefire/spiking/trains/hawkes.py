@@ -16,8 +16,10 @@ from scipy import linalg
 from sparsefire.errors import UserError
 from sparsefire.randomness import stream
 from sparsefire.spiking._numbers import array, choice, number
+from sparsefire.spiking.neurons.escape import Escape
 from sparsefire.spiking.spikes import Spikes, trains_of
 from sparsefire.spiking.trains._hawkes_kernels import compensators
+from sparsefire.wiring.graph import Wiring
 
 FORGOTTEN = 40.0  # slowest time constants of history before the recording: e⁻⁴⁰ of it is missed
 
@@ -171,6 +173,43 @@ class Hawkes:
         when = np.concatenate(all_times) if all_times else np.zeros(0)
         who = np.concatenate(all_units) if all_units else np.zeros(0, np.int64)
         return Spikes.sorted_from(when[when >= 0], who[when >= 0], self.n_units, length)
+
+    def network(self, dt: float, *, rng: Any = None) -> tuple[Wiring, Any]:
+        """Return the wiring and the neurons that make this process, for ``simulate(*law.network(dt), dt=dt, …)``.
+
+        LIF neurons with tau = 1/β that leak to μ, threshold 0, soft reset (which takes away the threshold, nothing) and
+        linear escape: in each step of dt a unit fires with probability 1 − exp(−v dt). A spike of j adds
+        N_ij (1 − e^(−β dt))/dt to v_i. So given the spikes, at the ends of their steps, v dt is ∫ λ dt over the step
+        exactly, and started at rest, as ``simulate`` does, the past is empty as for :meth:`compensated`. What a step
+        changes: a unit has no two spikes in it, and none acts before the next one. Stationary rates are therefore
+
+            (1 − N)⁻¹ (μ − δ),  δ = E[v − (1 − e^(−v dt))/dt] ≈ dt E[v²]/2,
+
+        below those of the law by an error of order 1 in dt; choose dt well below 1/rates and 1/β.
+
+        Args:
+            dt: seconds per step, at most 1/β.
+            rng: for the noise of the neurons where they run as a torch module; ``simulate`` has its own.
+
+        Returns:
+            A :class:`~sparsefire.Wiring`, an arc for each N_ij above 0, and a :class:`~sparsefire.spiking.LIF`.
+
+        >>> from sparsefire.spiking import check, simulate
+        >>> law = Hawkes([5.0, 5.0], [[0.3, 0.2], [0.4, 0.1]], 50.0)
+        >>> run = simulate(*law.network(dt=1e-3), duration=100.0, dt=1e-3)
+        >>> run.wiring, check(run.spikes, law).passed
+        (Wiring(2 units, 4 arcs), True)
+        """
+        from sparsefire.spiking.neurons.lif import LIF  # late: torch
+
+        step = number("dt", dt, unit="seconds")
+        neurons = LIF(
+            self.n_units, tau=1 / self.decay, v_threshold=0.0, v_leak=self.baseline, dt=step, reset="soft",
+            escape=Escape(rate=1.0, width=1.0, form="linear"), rng=rng,
+        )  # fmt: skip
+        to, start = np.nonzero(self.branching)
+        weights = self.branching[to, start] * -np.expm1(-self.decay * step) / step
+        return Wiring.from_edges(start, to, weights, units=self.n_units), neurons
 
     def __repr__(self) -> str:
         return f"Hawkes({self.n_units} units, radius {self.radius:.4g}, decay {self.decay:.4g} Hz)"
