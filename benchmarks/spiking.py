@@ -36,9 +36,10 @@ would be proud of.
 """
 TAIL = """
 *stack*: 700-128-20 leaky integrate-and-fire neurons, 100 steps, batch 64, 3% of the input spikes; the spikes of all are
-the same. *Indexed* input is looked up by the inputs that fired, *dense* input is not. *Balanced network*: CPU seconds
-for one biological second, dt 0.1 ms, delay 1.5 ms, an external Poisson input for each neuron; mean firing rates and CVs
-within 3%. *STDP*: 784 inputs, 400 units, 350 ms at dt 1 ms; spikes equal, weights to 1e-5. BindsNET's network has an
+the same. *Indexed* input is looked up by the inputs that fired, *dense* input is not. *Noisy* neurons fire by escape
+noise: our compiled ones beside our loop in torch, which draws the same numbers. *Balanced network*: CPU seconds for one
+biological second, dt 0.1 ms, delay 1.5 ms, an external Poisson input for each neuron; mean firing rates and CVs within
+3%. *STDP*: 784 inputs, 400 units, 350 ms at dt 1 ms; spikes equal, weights to 1e-5. BindsNET's network has an
 inhibitory layer, pairs instead of triplets and neurons that ours has not, so ours runs its own network of that shape on
 the same input, and what is equal to 1e-5 are the weights of the rule at the spikes of BindsNET's units. Compilation is
 left out for all. More about each in the files of `benchmarks/spiked`.

@@ -8,12 +8,15 @@ from __future__ import annotations
 import time
 
 import numpy as np
+import torch
 from make_figures import Line, chart, save  # type: ignore[import-not-found]
 from markupsafe import Markup
+from scipy import stats
+from torch import nn
 
-from sparsefire.masks import mask_of  # noqa: F401  (loads torch before times are taken)
-from sparsefire.spiking import STDP, RewardSTDP, Spikes, TripletSTDP, WeightDependentSTDP
+from sparsefire.spiking import LIF, STDP, Escape, Plastic, RewardSTDP, Spikes, TripletSTDP, WeightDependentSTDP
 
+ARMS = {"paid": True, "paid at any time": False}
 CORTEX = {"a2_plus": 0.0, "a3_plus": 6.5e-3, "a2_minus": 7.1e-3, "a3_minus": 0.0, "tau_y": 114e-3, "pairing": "all"}
 
 
@@ -79,6 +82,62 @@ def drifts() -> Markup:
     )  # fmt: skip
 
 
+def distal_reward(rng: int, seconds: int = 3600, *, paid: bool = True) -> np.ndarray:
+    """Return weights [seconds, 100] of 10 inputs to 10 neurons, the first of which is rewarded, 1 to 3 s late.
+
+    Whenever input 0 fires and neuron 0 does within 10 ms, dopamine comes 1 to 3 s later (Izhikevich 2007,
+    doi:10.1093/cercor/bhl152); not ``paid``, as often, but at any time.
+    """
+    draw, units = np.random.default_rng(rng), 10
+    layer = nn.Linear(units, units, bias=False)
+    nn.init.constant_(layer.weight, 0.1)
+    stdp = STDP(tau_plus=20e-3, tau_minus=20e-3, a_plus=0.3, a_minus=0.6)
+    plastic = Plastic(layer, RewardSTDP(stdp, tau_e=1.0, tau_dopamine=0.2), w_min=0.0, w_max=1.0)
+    cells = LIF(units, tau=20e-3, r=20.5, escape=Escape(rate=100.0, width=0.25), rng=rng)
+    state = held = None
+    last, due, found = -1.0, np.zeros(0), np.empty((seconds, units * units), np.float32)
+    for second in range(seconds):
+        x = torch.from_numpy((draw.random((1000, 1, units)) < 1e-3).astype(np.float32))
+        with torch.no_grad():
+            y, state = cells(plastic(x), state)
+        came, went = (second + 1e-3 * np.flatnonzero(spikes[:, 0, 0]) for spikes in (x, y))
+        came = np.append(last, came)
+        late = went - came[np.maximum(np.searchsorted(came, went, side="right") - 1, 0)]
+        earned = went[(late >= 0) & (late <= 10e-3)]
+        if not paid:
+            earned = second + draw.uniform(0, 60, len(earned))
+        due, last = np.append(due, earned + draw.uniform(1, 3, len(earned))), came[-1]
+        reward = 0.5 * np.histogram(due, 1000, (second, second + 1))[0]
+        held = plastic.learn(x, y, reward, held)
+        found[second] = layer.weight.detach().flatten()
+    return found
+
+
+def credits(replicates: int = 5) -> Markup:
+    """Draw the weight that was paid, the largest other and the mean, and what is paid at any time, over an hour."""
+    lines = []
+    arms = {name: np.stack([distal_reward(k, paid=paid) for k in range(replicates)]) for name, paid in ARMS.items()}
+    paid, unpaid = arms.values()
+    shown = (
+        ("the synapse that earns the reward", "blue", paid[:, :, 0]),
+        ("the largest of the other 99", "warm", paid[:, :, 1:].max(axis=2)),
+        ("the same synapse, reward at any time", "ink", unpaid[:, :, 0]),
+    )
+    for name, colour, values in shown:
+        points = []
+        for second in range(0, values.shape[1], 120):
+            mean = float(values[:, second].mean())
+            wide = float(stats.t.ppf(0.975, replicates - 1) * values[:, second].std(ddof=1) / replicates**0.5)
+            points.append((second / 60, mean, mean - wide, mean + wide))
+        lines.append(Line(name, points, colour, dots=False))
+        print(f"{name}: {points[-1][1]:.2f} [{points[-1][2]:.2f}, {points[-1][3]:.2f}]")
+    return chart(
+        lines, x_ticks=[0, 15, 30, 45, 60], y_ticks=[0, 0.25, 0.5, 0.75, 1.0],
+        x_title="minutes", y_title="weight", label="Weights under rewards that come one to three seconds late",
+        show_x=lambda x: f"{x:g}", show_y=lambda y: f"{y:g}", log_x=False, height=340.0,
+    )  # fmt: skip
+
+
 def speeds() -> None:
     """Print CPU milliseconds for a sample of 784 inputs and 400 neurons, and what fewer synapses save."""
     rng = np.random.default_rng(0)
@@ -111,4 +170,5 @@ def _milliseconds(work: object) -> float:
 if __name__ == "__main__":
     save("plasticity-windows", windows())
     save("plasticity-drifts", drifts())
+    save("plasticity-reward", credits())
     speeds()

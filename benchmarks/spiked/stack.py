@@ -2,7 +2,8 @@
 
 The job: 700-128-20 neurons, 100 steps, batch 64, 3 % of the input entries spike, about 10 % of the output entries. All
 get the same weights, hard reset to zero and Euler steps, so that their spikes must be ours but for rounding, and their
-gradients where the surrogate derivative is the same. SpikingJelly and Norse live in environments DIR/spikingjelly and
+gradients where the surrogate derivative is the same. Neurons with escape noise run beside our own loop in torch, which
+draws the same numbers. SpikingJelly and Norse live in environments DIR/spikingjelly and
 DIR/norse (see benchmarks/peers/spikingjelly.txt and norse.txt); those that are not there are left out. Rounds are
 interleaved.
 """
@@ -18,22 +19,26 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
 from spiked.peers import interpreter
 
 from sparsefire.randomness import stream
-from sparsefire.spiking import LIF, Sequential
+from sparsefire.spiking import LIF, Escape, Sequential
+from sparsefire.spiking.neurons import firing
 
 PEERS = Path(__file__).resolve().parents[1] / "peers"
 STEPS, BATCH, INPUTS, HIDDEN, OUTPUTS, TAU = 100, 64, 700, 128, 20, 20.0  # τ in steps
 DENSITY, STEEPNESS = 0.03, 10.0
 SPIKES_APART, GRADIENT_APART = 1e-4, 2e-2  # rounding moves a spike now and then, and a gradient with it
 FLOORS = {("indexed", "snntorch"): (6.0, 10.0), ("dense", "spikingjelly"): (2.0, None)}
+NOISE = Escape(rate=150.0, width=0.2)
+KINDS = (("forward", "forward"), ("both", "forward and backward"))
 
 
 def job(rng: int = 0) -> dict[str, np.ndarray]:
@@ -58,7 +63,7 @@ def ours(
         weight, bias = torch.from_numpy(given[f"weight{number}"]), torch.from_numpy(given[f"bias{number}"])
         layer = torch.nn.Linear(weight.shape[1], weight.shape[0])
         layer.weight, layer.bias = torch.nn.Parameter(weight.clone()), torch.nn.Parameter(bias.clone())
-        all_ = {"discretisation": "euler", "steepness": STEEPNESS, **how}
+        all_ = {"discretisation": "euler", "steepness": STEEPNESS, "rng": number, **how}
         parts += [layer, LIF(len(weight), TAU * 1e-3, dt=1e-3, **all_)]
     net = Sequential(*parts)
     net.indexed = indexed
@@ -132,8 +137,42 @@ def interpreters(peers: Path | None) -> dict[str, Path]:
     return found | {name: python for name, python in others.items() if python is not None}
 
 
+def noisy(given: dict[str, np.ndarray], rounds: int) -> list[dict[str, Any]]:
+    """Return records of neurons with escape noise, compiled beside step by step in torch."""
+
+    def loop() -> AbstractContextManager[Any]:
+        return mock.patch.object(firing, "plain", return_value=False)
+
+    ways: dict[str, Callable[[], AbstractContextManager[Any]]] = {"compiled": nullcontext, "loop": loop}
+    nets, spikes, slopes = {}, {}, {}
+    for name, way in ways.items():
+        nets[name] = ours(given, True, escape=NOISE)
+        with way():
+            spikes[name] = nets[name][1]["both"]().detach().numpy()
+            slopes[name] = nets[name][0][0].weight.grad.numpy().copy()  # type: ignore[union-attr,operator]
+    rate = float(spikes["loop"].mean())
+    assert 0.07 < rate < 0.13, f"output rate {rate:.3f}"
+    apart = agree(
+        "noisy", spikes["loop"], slopes["loop"], {"spikes": spikes["compiled"], "gradient": slopes["compiled"]}
+    )
+    found = []
+    for kind, words in KINDS:
+        times: dict[str, list[float]] = {name: [] for name in ways}
+        for _ in range(rounds):
+            for name, way in ways.items():
+                with way():
+                    times[name].append(timed(nets[name][1][kind]))
+        mine, other = (statistics.median(times[name]) for name in ways)
+        found.append({
+            "area": "spiking", "job": f"noisy stack 700-128-20, indexed input, {words}", "unit": "CPU ms",
+            "ours": mine, "peer": other, "peer_name": "our loop in torch", "peer_version": torch.__version__,
+            "ratio": other / mine, "floor": None, "stretch": None, "met": None, "output_rate": rate, **apart,
+        })  # fmt: skip
+    return found
+
+
 def records(quick: bool, peers: Path | None) -> list[dict[str, Any]]:
-    """Return one record for each of ours (``indexed`` and ``dense`` input), each peer, and forward or both.
+    """Return one record for each of ours (``indexed`` and ``dense`` input), each peer, and forward or both; noisy ones.
 
     Args:
         quick: three rounds instead of fifteen.
@@ -143,7 +182,7 @@ def records(quick: bool, peers: Path | None) -> list[dict[str, Any]]:
         AssertionError: spikes or gradients that differ by more than rounding.
     """
     torch.set_num_threads(1)
-    given = job()
+    given, rounds = job(), 3 if quick else 15
     nets = {"indexed": ours(given, True), "dense": ours(given, False)}
     spikes = {name: runs["both"]().detach().numpy() for name, (_, runs) in nets.items()}
     slopes = {name: gradient(*net) for name, net in nets.items()}
@@ -159,9 +198,9 @@ def records(quick: bool, peers: Path | None) -> list[dict[str, Any]]:
         others = {n: stack.enter_context(peer(n, python, path)) for n, python in interpreters(peers).items()}
         same = {name: through if name == "norse" else slopes["dense"] for name in others}
         apart = {n: agree(n, spikes["dense"], same[n], other) for n, (_, _, other) in others.items()}
-        for kind, words in (("forward", "forward"), ("both", "forward and backward")):
+        for kind, words in KINDS:
             times: dict[str, list[float]] = {name: [] for name in (*nets, *others)}
-            for _ in range(3 if quick else 15):
+            for _ in range(rounds):
                 for name, (_, runs) in nets.items():
                     times[name].append(timed(runs[kind]))
                 for name, (measure, _, _) in others.items():
@@ -178,4 +217,4 @@ def records(quick: bool, peers: Path | None) -> list[dict[str, Any]]:
                         "peer_version": version, "ratio": ratio, "floor": floor, "stretch": stretch,
                         "met": None if floor is None else ratio >= floor, "output_rate": rate, **apart[name],
                     })  # fmt: skip
-    return found
+    return found + noisy(given, rounds)

@@ -15,7 +15,9 @@ from sparsefire.sparsity import sparsify
 from sparsefire.sparsity.prune import first_masks, prune
 from sparsefire.sparsity.recipes import BEFORE, Recipe
 from sparsefire.sparsity.scores import SCORES
+from sparsefire.sparsity.scores.passes import quiet
 from sparsefire.sparsity.setting import Setting
+from sparsefire.spiking import Bernoulli
 from sparsefire.wiring.layouts import keep_count
 
 cross_entropy = nn.functional.cross_entropy
@@ -259,3 +261,10 @@ def test_scored_starts_in_a_training(name: str) -> None:
     masks.bake(copy.deepcopy(net))
     baked = masks.layers(masks.bake(net))
     assert all(torch.equal(baked[key].weight, weight) for key, weight in weights.items())
+
+
+def test_noisy_neurons_are_left_where_they_were() -> None:
+    net = nn.Sequential(nn.Linear(3, 4), Bernoulli(4, rng=0))
+    with quiet(net):
+        net(torch.zeros(2, 5, 3))
+    assert net[1].begun == 0

@@ -186,3 +186,38 @@ def test_rewards_that_are_no_numbers() -> None:
     for bad in (("a", "b"), ([0.1], "b"), (None, [1.0])):
         with pytest.raises(UserError, match="times and amounts"):
             RewardSTDP()(pre, post, np.zeros((1, 1)), bad)
+
+
+def test_a_step_is_not_longer_than_a_time_constant_of_the_third_factor() -> None:
+    pre = post = np.ones((3, 1, 1))
+    events = Spikes([0.1], [0], duration=9.0)
+    for rule in (
+        RewardSTDP(tau_e=1e-5), RewardSTDP(tau_dopamine=1e-5), RewardSTDP(tau_e=1e-5, tau_dopamine=1e-5),
+        ThreeFactor(STDP(), [Channel(1.0), Channel(0.5e-3)]),
+    ):  # fmt: skip
+        with pytest.raises(UserError, match="step is longer than a time constant"):
+            rule(pre, post, np.zeros((1, 1)))
+        rule(events, events, np.zeros((1, 1)))  # events have no steps
+    RewardSTDP(tau_e=DT, tau_dopamine=DT)(pre, post, np.zeros((1, 1)))
+
+
+def test_a_late_reward_finds_the_synapse_that_earned_it() -> None:
+    """Pairs of input 0 and output 0 within 10 ms are paid 1 to 3 s later; the others come and go by chance."""
+    draw, seconds, stdp = np.random.default_rng(0), 1500, STDP(tau_plus=20e-3, tau_minus=20e-3, a_plus=0.3, a_minus=0.6)
+    rule, held = RewardSTDP(stdp, tau_e=1.0, tau_dopamine=0.2, tonic=-0.05), None
+    last, due, total = -1.0, np.zeros(0), np.zeros((5, 5))
+    for second in range(seconds):
+        pre, post = ((draw.random((1000, 5)) < rate).astype(float) for rate in (1e-3, 2e-3))
+        for unit in range(5):  # each output follows the input of its number half of the time
+            follows = np.flatnonzero(pre[:-5, unit] * (draw.random(995) < 0.5))
+            post[follows + 5, unit] = 1
+        came = np.append(last, second + 1e-3 * np.flatnonzero(pre[:, 0]))
+        went = second + 1e-3 * np.flatnonzero(post[:, 0])
+        late = went - came[np.maximum(np.searchsorted(came, went, side="right") - 1, 0)]
+        earned = went[(late >= 0) & (late <= 10e-3)]
+        due, last = np.append(due, earned + draw.uniform(1, 3, len(earned))), came[-1]
+        reward = 0.5 * np.histogram(due, 1000, (second, second + 1))[0]
+        change, held = rule.run(pre, post, np.zeros((5, 5)), reward, state=held)
+        total += change
+    others = np.delete(total.ravel(), 0)
+    assert total[0, 0] > 2 * others.max()

@@ -21,7 +21,7 @@ CHUNK = 1 << 22
 
 @contextmanager
 def quiet(net: nn.Module, rng: Any = None, *, evaluate: bool = False) -> Iterator[None]:
-    """Leave buffers (running statistics), modes and the global random state as they were; dropout layers rest.
+    """Leave buffers (running statistics), modes, the global random state and that of noisy neurons; dropout rests.
 
     Inside, batch normalisation does as the mode of the network says. What noise is left is the same in every pass
     with the same ``rng``.
@@ -33,6 +33,7 @@ def quiet(net: nn.Module, rng: Any = None, *, evaluate: bool = False) -> Iterato
     """
     modes = {module: module.training for module in net.modules()}
     buffers = [(buffer, buffer.clone()) for buffer in net.buffers()]
+    begun = [(module, module.begun) for module in modes if getattr(module, "noise", None) and hasattr(module, "begun")]
     devices = sorted({p.device.index for p in net.parameters() if p.device.type == "cuda"})
     noise = randomness.integer(rng, "noise of a score")
     with torch.random.fork_rng(devices=devices), parametrize.cached():
@@ -46,6 +47,8 @@ def quiet(net: nn.Module, rng: Any = None, *, evaluate: bool = False) -> Iterato
         finally:
             for module, training in modes.items():
                 module.training = training
+            for noisy, number in begun:
+                noisy.begun = number
             with torch.no_grad():
                 for buffer, before in buffers:
                     buffer.copy_(before)

@@ -28,7 +28,7 @@ class Fire:
     reset_gradient: bool
 
 
-class _Start(NamedTuple):  # what the loop wants to know of a state
+class Start(NamedTuple):  # what the loop wants to know of a state
     v: Tensor
     rest: Tensor
     raised: Tensor
@@ -76,8 +76,8 @@ def _forward(
     before = torch.empty(current.shape if keep else (1, *v.shape), dtype=current.dtype)
     v, rest = v.detach().clone(memory_format=torch.contiguous_format), rest.clone(memory_format=torch.contiguous_format)
     _kernels.fire_forward(  # type: ignore[call-arg]
-        _steps(current), _lanes(v), _lanes(rest), _steps(spikes), _steps(before),
-        *_numbers(constants, v), how.hard, how.refractory_steps, keep,
+        steps(current), lanes(v), lanes(rest), steps(spikes), steps(before),
+        *numbers(constants, v), how.hard, how.refractory_steps, keep,
     )  # fmt: skip
     return spikes, v, rest, before
 
@@ -95,26 +95,31 @@ class _LeakyFire(torch.autograd.Function):
     def backward(ctx: Any, by_spikes: Tensor, by_v: Tensor, _: Any) -> Any:
         current, v, rest, before = ctx.saved_tensors
         if torch.is_grad_enabled():  # this gradient will be differentiated
-            return *_again(ctx.loop, (by_spikes, by_v), current, v, rest), None, None, None, None
+            start = Start(v, rest, torch.zeros_like(v), torch.zeros(1))
+            return *again(ctx.loop, (by_spikes, by_v), current, start)[:2], None, None, None, None
         from sparsefire.spiking.neurons import _kernels
 
         how = ctx.how
         grad = torch.empty(current.shape, dtype=current.dtype)
         by_v = by_v.clone(memory_format=torch.contiguous_format)
-        a, k, _, r, threshold, v_reset = _numbers(ctx.constants, by_v)
+        a, k, _, r, threshold, v_reset = numbers(ctx.constants, by_v)
         _kernels.fire_backward(
-            _steps(by_spikes), _lanes(by_v), _steps(before), _steps(grad), a, k, r, threshold, v_reset,
+            steps(by_spikes), lanes(by_v), steps(before), steps(grad), a, k, r, threshold, v_reset,
             how.hard, how.reset_gradient, SHAPES.index(how.surrogate),
             by_v.numpy().dtype.type(how.steepness),
         )  # fmt: skip
         return grad, by_v, None, None, None, None
 
 
-def _again(loop: Loop, by: tuple[Tensor, Tensor], current: Tensor, v: Tensor, rest: Tensor) -> tuple[Any, Any]:
-    inputs = [part for part in (current, v) if part.requires_grad]
-    spikes, after = loop(current, _Start(v, rest, torch.zeros_like(v), torch.zeros(1)))[:2]
-    found = iter(torch.autograd.grad((spikes, after), inputs, by, create_graph=True, allow_unused=True))
-    return next(found) if current.requires_grad else None, next(found) if v.requires_grad else None
+def again(loop: Loop, by: tuple[Tensor, ...], current: Tensor, start: Any) -> list[Any]:
+    """Return the gradients by current, v and raised from those by spikes, v and raised, to be differentiated again."""
+    spikes, v, _, raised, _ = loop(current, start)
+    pairs = [pair for pair in zip((spikes, v, raised), by, strict=False) if pair[0].requires_grad]
+    inputs = (current, start.v, start.raised)
+    sought = [part for part in inputs if part.requires_grad]
+    outputs, along = zip(*pairs, strict=True)
+    found = iter(torch.autograd.grad(outputs, sought, along, create_graph=True, allow_unused=True))
+    return [next(found) if part.requires_grad else None for part in inputs]
 
 
 def leaky(x: Tensor, y: Tensor, a: Tensor, k: Tensor, b: Tensor, r: Tensor, *, backwards: bool = False) -> Tensor:
@@ -141,7 +146,7 @@ def _leaky_forward(x: Tensor, y: Tensor, constants: tuple[Tensor, ...], backward
 
     found = torch.empty(x.shape, dtype=x.dtype)
     y = y.detach().clone(memory_format=torch.contiguous_format)
-    _kernels.leaky_forward(_steps(x), _lanes(y), _steps(found), *_numbers(constants, y), backwards)  # type: ignore[call-arg]
+    _kernels.leaky_forward(steps(x), lanes(y), steps(found), *numbers(constants, y), backwards)  # type: ignore[call-arg]
     return found
 
 
@@ -165,17 +170,17 @@ class _Leaky(torch.autograd.Function):
         return by_x, by_y, None, None
 
 
-def _steps(tensor: Tensor) -> Any:
+def steps(tensor: Tensor) -> Any:
     """Return [time, batch × unit] as a NumPy array, without a copy where that is possible."""
     return tensor.detach().contiguous().flatten(1).numpy()
 
 
-def _lanes(tensor: Tensor) -> Any:
+def lanes(tensor: Tensor) -> Any:
     """Return [batch × unit] as a NumPy array, without a copy where that is possible."""
     return tensor.detach().contiguous().flatten().numpy()
 
 
-def _numbers(constants: tuple[Tensor, ...], like: Tensor) -> list[Any]:
+def numbers(constants: tuple[Tensor, ...], like: Tensor) -> list[Any]:
     """Return constants as numbers, or all as arrays [batch × unit] if one of them is one for each unit."""
     if all(part.ndim == 0 for part in constants):
         kind = like.numpy().dtype.type

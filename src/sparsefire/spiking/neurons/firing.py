@@ -11,7 +11,8 @@ from torch import Tensor
 
 from sparsefire.errors import UserError
 from sparsefire.spiking._numbers import choice, yes
-from sparsefire.spiking.neurons._fused import Fire, fused, plain
+from sparsefire.spiking.neurons._fused import Fire, Start, fused, plain
+from sparsefire.spiking.neurons._fused_escape import Rule, fused_escape
 from sparsefire.spiking.neurons._noise import Noise
 from sparsefire.spiking.neurons.escape import Escape
 from sparsefire.spiking.neurons.neuron import Neuron, check_step, positive, stacked
@@ -107,19 +108,32 @@ class Firing(Neuron):
         """Steps for which a neuron that fired is refractory."""
         return round(self.refractory / self.dt)
 
+    @property
+    def fall_and_step(self) -> tuple[float, float]:
+        """What is left of a raised threshold after a step, and what a spike adds to it."""
+        if self.adaptation is None:
+            return 1.0, 0.0
+        return math.exp(-self.dt / self.adaptation.tau), self.adaptation.step
+
     def leaky_fire(self, current: Tensor, state: Any, a: Tensor, k: Tensor, b: Tensor, r: Tensor) -> tuple[Tensor, ...]:
         """Return spikes, v, rest, raised, drawn after steps of v ← a v + k (b + r I), by the faster way that holds."""
         threshold, v_reset = self.like(current, "v_threshold", "v_reset")
         constants = (a, k, b, r, threshold, v_reset)
-        if (
-            plain(current, state.v, state.rest) and self.adaptation is None and not self.noisy
-            and not any(part.requires_grad for part in constants) and not bool(state.raised.any())
-        ):  # fmt: skip
-            how = Fire(self.reset == "hard", self.refractory_steps, self.surrogate, self.steepness, self.reset_gradient)
-            loop = lambda x, start: self.loop(x, start, constants)  # noqa: E731
+        parts = (state.v, state.rest, state.raised)
+        escape = self.escape if self.noisy else None
+        own = escape is not None and type(escape) is not Escape  # a hazard of somebody's
+        if own or not plain(current, *parts) or any(part.requires_grad for part in constants):
+            return self.loop(current, state, constants)
+        how = Fire(self.reset == "hard", self.refractory_steps, self.surrogate, self.steepness, self.reset_gradient)
+        loop = lambda x, start: self.loop(x, start, constants)  # noqa: E731
+        level = self.adaptation is None and not state.raised.requires_grad and not bool(state.raised.any())
+        if level and escape is None:
             spikes, v, rest = fused(current, state.v, state.rest, constants, how, loop)
             return spikes, v, rest, state.raised, state.drawn
-        return self.loop(current, state, constants)
+        rule = Rule(*self.fall_and_step, escape, self.dt, self.places(state.drawn), self.units)
+        spikes, v, rest, raised = fused_escape(current, Start(*parts, state.drawn), constants, how, rule, loop)
+        raised = state.raised if self.adaptation is None else raised
+        return spikes, v, rest, raised, self.later(state.drawn, len(current))
 
     def loop(self, current: Tensor, state: Any, constants: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """The same step by step in torch; the reference for the fused way."""
@@ -156,5 +170,6 @@ class Firing(Neuron):
         if self.refractory_steps:
             rest = torch.where(fired > 0, torch.full_like(rest, self.refractory_steps), (rest - 1).clamp(min=0))
         if self.adaptation is not None:
-            raised = raised * math.exp(-self.dt / self.adaptation.tau) + self.adaptation.step * fired
+            fall, step = self.fall_and_step
+            raised = raised * fall + step * fired
         return v, rest, raised

@@ -42,8 +42,9 @@ class LIF(Firing):
     With ``escape`` a neuron fires with probability 1 − exp(−ρ(v − threshold) dt); the same draw fires and resets. Noise
     belongs to a sequence: the n-th batch entry that ever began at rest draws the same numbers however a batch is split
     and time is cut into calls, and on every device. A copy, also by pickle, goes on with the same noise, and so does
-    what reads ``state_dict``; ``begun`` is the n of the next one. Deterministic neurons without adaptation and without
-    learned parameters run in compiled code on the CPU.
+    what reads ``state_dict``; ``begun`` is the n of the next one. Neurons without learned parameters
+    run in compiled code on the CPU. It fires as the loop in torch does, but for draws that fall between two roundings
+    of one probability: one in about 10¹⁵ in double, 10⁸ in single precision.
 
     Args:
         units: how many, or the shape of a layer.
