@@ -321,7 +321,7 @@ RING = sf.Wiring.from_edges([0, 1, 2], [1, 2, 0])
         ({"initial": [0.0, 1.0]}, "initial"),
         ({"initial": math.inf}, "initial|finite"),
         ({"neurons": sp.LIF(4)}, "neurons|units"),
-        ({"neurons": sp.SRM0(3)}, "LIF|kind|neurons"),
+        ({"neurons": sp.LI(3)}, "LIF|kind|neurons"),
         ({"neurons": "LIF"}, "neurons|LIF"),
         ({"wiring": np.eye(3)}, "Wiring|wiring"),
         ({"wiring": sf.Wiring.from_edges([0], [1], shape=(3, 3))}, "layer|wiring|square"),

@@ -11,7 +11,18 @@ from torch import nn
 
 import sparsefire as sf
 from sparsefire.errors import UserError
-from sparsefire.spiking import IF, LIF, SRM0, Adaptation, CubaLIF, Recurrent, RecurrentState, Sequential, simulate
+from sparsefire.spiking import (
+    IF,
+    LIF,
+    SRM0,
+    Adaptation,
+    CobaLIF,
+    CubaLIF,
+    Recurrent,
+    RecurrentState,
+    Sequential,
+    simulate,
+)
 
 
 def test_spikes_come_back_a_step_later() -> None:
@@ -68,9 +79,13 @@ def cell(kind: str, case: dict[str, Any]) -> Any:
     common = {"v_threshold": between(0.8, 1.2), "v_reset": between(-0.2, 0.1), "dt": DT, **case}
     if kind == "IF":
         return IF(UNITS, r=between(60, 90), **common)
-    common["discretisation"] = kind.split()[1]
+    common["discretisation"] = kind.split()[-1]
     if kind.startswith("LIF"):
         return LIF(UNITS, tau=between(10e-3, 30e-3), r=between(0.8, 1.3), v_leak=between(0, 0.2), **common)
+    if kind == "SRM0":
+        memory = {"refractory": case.get("refractory", 0.0), "memory": "all" if "adaptation" in case else "last"}
+        own = {"tau": between(10e-3, 30e-3), "v_threshold": between(0.8, 1.2), "r": between(0.8, 1.3)}
+        return SRM0(UNITS, dt=DT, after=between(-1.5, -0.5), stochastic=False, **own, **memory)
     return CubaLIF(UNITS, tau_syn=between(4e-3, 9e-3), tau_mem=20e-3, r=1.3, w_in=between(0.5, 1.5), **common)
 
 
@@ -81,7 +96,7 @@ def graph() -> sf.Wiring:
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("kind", ["LIF exponential", "LIF euler", "CubaLIF exponential", "CubaLIF euler", "IF"])
+@pytest.mark.parametrize("kind", ["LIF exponential", "LIF euler", "CubaLIF exponential", "CubaLIF euler", "IF", "SRM0"])
 def test_a_wiring_makes_the_network_of_the_other_engine(kind: str, case: str) -> None:
     neurons, wiring = cell(kind, CASES[case]), graph()
     drive = np.random.default_rng(1).uniform(0, 3, (STEPS, UNITS))
@@ -121,7 +136,7 @@ def test_bad_wiring() -> None:
     layers = sf.Wiring.from_edges([0, 1], [1, 0], shape=(2, 2))
     for neurons, wiring, weights, words in (
         (LIF(2), layers, None, "not among"), (LIF(3), ring, None, "not among"), (LIF(2), np.eye(2), None, "wired by"),
-        (SRM0(2), ring, None, "no meaning"), (nn.Linear(2, 2), ring, None, "no meaning"),
+        (CobaLIF(2), ring, None, "no meaning"), (nn.Linear(2, 2), ring, None, "no meaning"),
         (LIF((1, 2)), ring, None, "flat neurons"), (LIF(2, r=[1.0, 0.0]), ring, None, "r = 0"),
         (CubaLIF(2, w_in=0.0), ring, None, "w_in = 0"), (LIF(2), ring, [1.0], "one for each arc"),
         (LIF(2), ring, [1.0, np.nan], "finite"), (LIF(2), ring, "strong", "numbers"),
@@ -132,7 +147,7 @@ def test_bad_wiring() -> None:
         with pytest.raises(UserError, match="floating-point"):
             Recurrent.from_wiring(LIF(2), ring, dtype=dtype)  # type: ignore[arg-type]
     with pytest.raises(UserError, match="no meaning"):
-        Recurrent(SRM0(2)).wiring()
+        Recurrent(CobaLIF(2)).wiring()
 
 
 def test_bad_input() -> None:

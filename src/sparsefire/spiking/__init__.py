@@ -44,6 +44,7 @@ _HOME = {
     "HOROWITZ": "chips.account",
     "LOIHI": "chips.account",
     "simulate": "engine.simulation",
+    "NetworkState": "engine.run",
     "Run": "engine.run",
     "Replay": "engine.run",
     "Arrivals": "engine.drives",

@@ -15,6 +15,7 @@ from sparsefire.spiking.neurons.cuba import CubaLIF
 from sparsefire.spiking.neurons.integrate_and_fire import IF
 from sparsefire.spiking.neurons.lif import LIF
 from sparsefire.spiking.neurons.neuron import Neuron, stacked
+from sparsefire.spiking.neurons.srm import SRM0
 from sparsefire.wiring.graph import Wiring
 
 
@@ -73,21 +74,21 @@ class Recurrent(Neuron):
 
         There a spike adds w to what it reaches; here it is a current for one step, which adds k w, so W = w/k:
 
-            LIF  k = (1 − a) R, to v     IF  k = dt R, to v     CubaLIF  k = (1 − α) w_in, to i
+            LIF, SRM0  k = (1 − a) R, to v or h     IF  k = dt R, to v     CubaLIF  k = (1 − α) w_in, to i
 
         with dt, a and α of the neurons. With their dt as its step and as the delay, from rest and in double precision,
         ``simulate`` then gives the same spikes one for one; with escape noise the same law, as draws differ. k is
         that of the moment of this call. W is dense, units² numbers; parallel arcs add up.
 
         Args:
-            neurons: flat, a LIF, CubaLIF or IF.
+            neurons: flat, a LIF, CubaLIF, IF or SRM0.
             wiring: square, of as many units; an arc (u, v) means that u acts on v.
             weights: in place of ``wiring.weights`` and in that order, [arcs]; one number for all.
             dtype: of W, which is that of the currents; None is torch's default.
 
         Raises:
-            UserError: other neurons, which ``simulate`` does not run either; neurons that no current moves; no wiring,
-                one between two layers or of another size; weights of another shape or not finite; no such dtype.
+            UserError: neurons of another kind; neurons that no current moves; no wiring, one between two layers or of
+                another size; weights of another shape or not finite; no such dtype.
 
         >>> import sparsefire as sf
         >>> ring = sf.Wiring.from_edges([0, 1, 2], [1, 2, 0], [1.5, 1.5, 1.5])
@@ -125,7 +126,7 @@ class Recurrent(Neuron):
         runs the same network.
 
         Raises:
-            UserError: neurons that ``simulate`` does not run, weights that are not finite.
+            UserError: neurons other than those of :meth:`from_wiring`, weights that are not finite.
         """
         matrix = self.weights.weight.detach().cpu().double().numpy() * _per_current(self.neurons)[:, None]
         to, start = np.nonzero(matrix)
@@ -169,10 +170,10 @@ class Recurrent(Neuron):
 
 def _per_current(neurons: Any) -> np.ndarray:
     """Return what a current of 1 for one step adds where ``simulate`` adds a weight, float64 [units]."""
-    if type(neurons) not in (LIF, CubaLIF, IF):
+    if type(neurons) not in (LIF, CubaLIF, IF, SRM0):
         raise UserError(
             "weights of a wiring have no meaning for these neurons.", came=type(neurons).__name__,
-            expected="LIF, CubaLIF, IF",
+            expected="LIF, CubaLIF, IF, SRM0",
         )  # fmt: skip
     found = cells(neurons, np.zeros(neurons.units), neurons.dt).feed
     if not found.all():

@@ -10,7 +10,7 @@ import torch
 
 import sparsefire as sf
 from sparsefire.errors import UserError
-from sparsefire.spiking import IF, LIF, Adaptation, Arrivals, CubaLIF, Escape, PoissonDrive, Spikes, simulate
+from sparsefire.spiking import IF, LIF, Adaptation, Arrivals, CobaLIF, CubaLIF, Escape, PoissonDrive, Spikes, simulate
 from sparsefire.spiking.engine import _arrange
 
 UNITS, STEPS, DT = 24, 400, 1e-3
@@ -179,6 +179,19 @@ BAD = {
     "no input": (dict(drive=None), "no input"),
     "a Poisson drive of rate 0": (dict(drive=PoissonDrive(0.0, 1.0)), "no input"),
     "arrivals that never come": (dict(drive=Arrivals(Spikes([], [], UNITS, 1.0), 1.0)), "no input"),
+    "a Poisson drive that inhibits": (dict(drive=PoissonDrive(100.0, -0.1)), "no input"),
+    "arrivals of no weight": (dict(drive=Arrivals(Spikes([0.001], [0], UNITS, 1.0), 0.0)), "no input"),
+    "arrivals of sources that are silent": (
+        dict(drive=Arrivals(Spikes([0.001], [0], 2, 1.0), np.tile([-1.0, 1.0], (UNITS, 1)))),
+        "no input",
+    ),
+    "a current that inhibits": (dict(drive=np.full((10, UNITS), -1.0)), "no input"),
+    "noise that is never above threshold": (
+        dict(neurons=LIF(UNITS, escape=Escape(form="linear")), drive=None),
+        "no input",
+    ),
+    "inhibition of synapses": (dict(neurons=CobaLIF(UNITS), drive=PoissonDrive(100.0, -0.1)), "no input"),
+    "excitation that does not reach": (dict(neurons=CobaLIF(UNITS, v_e=0.9), drive=0.5), "no input"),
     "a drive that leads nowhere": (dict(drive=-1.0), "no input"),
     "a drive that ends at the threshold": (dict(drive=np.linspace(0, 1.0, UNITS)), "no input"),
     "synapses that lead nowhere": (dict(neurons=CubaLIF(UNITS, r=2.0), drive=0.4), "no input"),
@@ -230,6 +243,11 @@ def test_noise_or_where_they_rest_or_begin_is_input_enough():
     assert len(simulate(wiring, IF(UNITS, r=30.0), 1.0, duration=0.05, dt=DT).times)
     falling = CubaLIF(UNITS, tau_syn=50e-3, tau_mem=5e-3, v_leak=1.5)  # above threshold before the current pulls down
     assert len(simulate(wiring, falling, -1.0, duration=0.05, dt=DT, initial=0.95).times)
+    linear = Escape(form="linear", rate=1e4)
+    assert len(simulate(wiring, LIF(UNITS, v_leak=1.1, escape=linear), duration=0.05, dt=DT).times)
+    turned = CubaLIF(UNITS, r=-5.0)  # what inhibits others excites these
+    assert len(simulate(wiring, turned, PoissonDrive(1000.0, -1.0), duration=0.05, dt=DT).times)
+    assert len(simulate(wiring, CobaLIF(UNITS, v_i=1.5), PoissonDrive(1e3, -9.0), duration=0.05, dt=DT).times)
 
 
 def test_delays_of_no_arcs_are_none():

@@ -160,3 +160,12 @@ def test_spike_for_spike_as_snntorch(reset: str, mechanism: str) -> None:
 def test_bad_parameters(arguments: dict, text: str) -> None:
     with pytest.raises(UserError, match=text):
         LIF(**({"units": 3} | arguments))
+
+
+@pytest.mark.parametrize(
+    ("given", "told"), [({"beta": 0.9}, "tau="), ({"threshold": 1.0}, "v_threshold"), ({"x": 1}, None)]
+)
+def test_names_of_other_packages_are_told_ours(given: dict[str, float], told: str | None) -> None:
+    with pytest.raises(UserError, match="has no parameter") as caught:
+        LIF(3, **given)
+    assert (told or "") in caught.value.attempt

@@ -8,7 +8,7 @@ import numpy as np
 
 from sparsefire.errors import UserError
 from sparsefire.randomness import integer
-from sparsefire.spiking.engine import _kernels
+from sparsefire.spiking.engine import _kernels, _parts
 from sparsefire.spiking.engine.drives import Arrivals, PoissonDrive, finite, per_unit, poisson_tables
 from sparsefire.wiring.graph import Wiring
 
@@ -31,7 +31,7 @@ def in_steps(name: str, seconds: Any, dt: float) -> np.ndarray:
 
 def blocks_of(units: int) -> tuple[int, int]:
     """Return the size of a block, even, and how many there are: functions of the units alone."""
-    size = max(BLOCK, -(-units // MOST_BLOCKS))
+    size = min(max(BLOCK, -(-units // MOST_BLOCKS)), units)
     size += size & 1
     return size, -(-units // size)
 
@@ -43,17 +43,29 @@ def frozen(values: np.ndarray) -> np.ndarray:
     return view
 
 
-def arcs(wiring: Wiring, weights: np.ndarray, delay: np.ndarray, size: int, blocks: int) -> _kernels.Arcs:
-    """Return the arcs for delivery; where all arcs of each sender weigh the same, one weight stands for them."""
+def arcs(
+    wiring: Wiring, weights: np.ndarray, delay: np.ndarray, size: int, blocks: int, by_sign: bool = False
+) -> _parts.Arcs:
+    """Return the arcs for delivery; where all arcs of each sender weigh the same, one weight stands for them.
+
+    A block has ``size`` columns of arrivals, one for each unit; ``by_sign``: as many more for weights below 0.
+    """
     bounds = _kernels.block_bounds(wiring.starts, wiring.receivers, size, blocks)
     local = wiring.receivers % size if blocks > 1 else wiring.receivers
+    if by_sign:
+        local = local + size * (weights < 0)
     weight = np.zeros(wiring.shape[0])
     same = _kernels.one_each(wiring.starts, weights, weight)
-    delays = delay.astype(np.int32) if delay.ndim else np.zeros(0, np.int32)
-    return _kernels.Arcs(
-        bounds, local.astype(np.uint16 if size <= 2**16 else np.uint32), frozen(weights[: 0 if same else None]), weight,
-        delays, int(delay) if not delay.ndim else 0,
+    narrow = (1 + by_sign) * size <= 2**16
+    return _parts.Arcs(
+        bounds, local.astype(np.uint16 if narrow else np.uint32), frozen(weights[: 0 if same else None]), weight,
+        *delays_of(delay),
     )  # fmt: skip
+
+
+def delays_of(delay: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return the delays of arcs in steps, int32 [arcs] or [0], and the one that all have, then."""
+    return (delay.astype(np.int32), 0) if delay.ndim else (np.zeros(0, np.int32), int(delay))
 
 
 def split(drive: Any) -> tuple[list[Any], list[PoissonDrive], list[Arrivals]]:

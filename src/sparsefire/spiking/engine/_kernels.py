@@ -8,93 +8,26 @@ window before, in the order of their steps and senders, then advances by itself.
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 
+from sparsefire.spiking.engine._parts import EXPONENTIAL, LINEAR, NO_NOISE
 from sparsefire.spiking.engine._random import exponential, word
-
-NO_NOISE, EXPONENTIAL, LINEAR, ERF = 0, 1, 2, 3
-
-
-class Arcs(NamedTuple):
-    """Who acts on whom, sorted for delivery block by block."""
-
-    bounds: Any  # int64 [senders, blocks + 1]: arcs of a sender into block b are bounds[u, b] … bounds[u, b + 1]
-    receivers: Any  # [arcs], counted from the first unit of the block
-    weights: Any  # float64 [arcs], or [0] where all arcs of a sender have one weight
-    weight: Any  # float64 [senders], then
-    delays: Any  # int32 [arcs] steps, or [0] where all arcs have one
-    delay: Any  # int, then
-
-
-class Cells(NamedTuple):
-    """Parameters, float64 [units], and what all units share."""
-
-    decay: Any
-    base: Any  # what a step adds without any input
-    gain: Any  # potential per synaptic current, within a step
-    feed: Any  # potential, or synaptic current, per external current
-    threshold: Any
-    reset: Any
-    synapse: Any  # what is left of a synaptic current after a step; [0] for delta synapses
-    steady: Any  # what the constant current adds to it; [0] for delta synapses
-    soft: Any
-    refractory: Any  # steps
-    fall: Any  # of the raised threshold
-    rise: Any
-    form: Any  # of the escape noise
-    hazard: Any  # ρ₀ dt
-    width: Any
-
-
-class Drive(NamedTuple):
-    """External input."""
-
-    current: Any  # float64 [steps, units], or [0, 0]
-    tables: Any  # these four as of drives.PoissonTables
-    begins: Any
-    least: Any
-    guides: Any
-    table_of: Any  # int32 [drives, units]: the law
-    weight: Any  # float64 [drives, units]
-    keys: Any  # uint64 [drives]
-    starts: Any  # int64 [steps + 1]: arrivals of step t are sources[starts[t]:starts[t + 1]]
-    sources: Any  # int32 [arrivals]
-
-
-class State(NamedTuple):
-    """What changes, [units] each."""
-
-    v: Any
-    current: Any  # synaptic; [0] for delta synapses
-    free_from: Any  # int64, the first step in which a unit is not refractory
-    raised: Any  # [0] without adaptation
-    left: Any  # hazard until the next spike; [0] without noise
-    due: Any  # float64 [slots, units]: arrivals by the step in which they are due; slots a power of 2
-    key: Any
-
-
-class Fired(NamedTuple):
-    """Spikes of the last two windows, by parity of the window and block."""
-
-    ids: Any  # int32 [2, blocks, most]
-    ends: Any  # int64 [2, blocks, steps of a window + 1]
 
 
 @numba.njit(nogil=True, cache=True)
-def _send(due, first, arcs, block, sender, step):
+def _send(due, home, arcs, block, sender, step):
     begin, end = arcs.bounds[sender, block], arcs.bounds[sender, block + 1]
     mask, receivers = len(due) - 1, arcs.receivers
     if len(arcs.delays):
-        flat, row_length, delays = due.reshape(-1)[first:], np.uint64(due.shape[1]), arcs.delays
+        flat, row_length, delays = due.reshape(-1)[home:], np.uint64(due.shape[1]), arcs.delays
         weights, amount = arcs.weights, arcs.weight[sender]
         for e in range(begin, end):
             place = np.uint64((step + delays[e]) & mask) * row_length + np.uint64(receivers[e])
             flat[place] += weights[e] if len(weights) else amount
         return
-    row = due[(step + arcs.delay) & mask, first:]
+    row = due[(step + arcs.delay) & mask, home:]
     if len(arcs.weights):
         weights = arcs.weights
         for e in range(begin, end):
@@ -136,18 +69,16 @@ def _add_counts_each(row, chances, drive, table_of, weight):
 
 
 @numba.njit(nogil=True, cache=True)
-def _add_poisson(row, first, step, drive):
+def _add_poisson(row, words, d, first, step, drive):
     """Add Poisson counts times weights; two units share a word, and blocks begin at even units."""
-    words = np.empty((len(row) + 1) // 2, np.uint64)
-    chances = words.view(np.uint32)
     last = first + len(row)
-    for d in range(len(drive.keys)):
-        _draw(words, drive.keys[d], step, first >> 1)
-        weight = drive.weight[d, first:last]
-        if len(drive.begins) == 1:
-            _add_counts(row, chances, drive.tables, drive.least[0], drive.guides[0], weight)
-        else:
-            _add_counts_each(row, chances, drive, drive.table_of[d, first:last], weight)
+    chances = words.view(np.uint32)
+    _draw(words, drive.keys[d], step, first >> 1)
+    weight = drive.weight[d, first:last]
+    if len(drive.begins) == 1:
+        _add_counts(row, chances, drive.tables, drive.least[0], drive.guides[0], weight)
+    else:
+        _add_counts_each(row, chances, drive, drive.table_of[d, first:last], weight)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -164,6 +95,55 @@ def _through_synapses(current, row, synapse, steady, gain):
     for i in range(len(current)):
         current[i] = synapse[i] * current[i] + (steady[i] + row[i])
         row[i] = gain[i] * current[i]
+
+
+@numba.njit(nogil=True, cache=True)
+def _respond(v, row, h, after, fade, decay, base):
+    """Let input move the potential and after-potentials fade; v is their sum."""
+    for i in range(len(v)):
+        h[i] = decay[i] * h[i] + (base[i] + row[i])
+        after[i] *= fade[i]
+        v[i] = h[i] + after[i]
+        row[i] = 0.0
+
+
+@numba.njit(nogil=True, cache=True)
+def _by_sign(row, inhibitory, amounts):
+    for i in range(len(row)):
+        if amounts[i] > 0.0:
+            row[i] += amounts[i]
+        else:
+            inhibitory[i] += amounts[i]
+
+
+@numba.njit(nogil=True, cache=True)
+def _open(row, inhibitory, words, first, step, begun, constant, drive):
+    """Add what comes from outside to what opens excitatory and inhibitory synapses: each drive by its sign."""
+    amounts = np.empty(len(row))
+    for i in range(len(row)):
+        amounts[i] = constant[first + i]
+        if len(drive.current):
+            amounts[i] += drive.current[step, first + i]
+    _by_sign(row, inhibitory, amounts)
+    for d in range(len(drive.keys)):
+        amounts[:] = 0.0
+        _add_poisson(amounts, words, d, first, begun + step, drive)
+        _by_sign(row, inhibitory, amounts)
+
+
+@numba.njit(nogil=True, cache=True)
+def _conduct(v, row, inhibitory, opened, free_from, step, first, own):
+    """Let conductances, and the potential with them, go on by a step."""
+    fade_e, fade_i, v_e, v_i, v_leak, pace = own[0], own[1], own[2], own[3], own[4], own[5]
+    for i in range(len(v)):
+        u = first + i
+        e = opened[0, u] = fade_e[u] * opened[0, u] + row[i]
+        g = opened[1, u] = fade_i[u] * opened[1, u] - inhibitory[i]
+        row[i] = inhibitory[i] = 0.0
+        total = 1.0 + e + g
+        towards = (v_leak[u] + e * v_e[u] + g * v_i[u]) / total
+        if free_from[i] <= step:
+            v[i] = towards + (v[i] - towards) * math.exp(-pace[u] * total)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -188,55 +168,70 @@ def _above_raised(v, free_from, step, threshold, raised, found):
 
 
 @numba.njit(nogil=True, cache=True)
-def _escaped(v, free_from, step, cells, first, raised, left, key, found):
+def _escaped(v, free_from, step, counted, cells, first, raised, left, key, found):
     """Use up an Exp(1) amount of hazard, then fire: with chance 1 − exp(−ρ dt) in each step, but one draw a spike."""
-    count = 0
+    count, form, hazard_at_0, width, threshold = 0, cells.form, cells.hazard, cells.width, cells.threshold
     for i in range(len(v)):
         if free_from[i] > step:
             continue
-        x = v[i] - cells.threshold[first + i]
+        x = v[i] - threshold[first + i]
         if len(raised):
             x -= raised[i]
-        x /= cells.width
-        if cells.form == EXPONENTIAL:
+        x /= width
+        if form == EXPONENTIAL:
             hazard = math.exp(min(x, 60.0))
-        elif cells.form == LINEAR:
+        elif form == LINEAR:
             hazard = max(x, 0.0)
         else:
             hazard = 1.0 + math.erf(x)
-        left[i] -= cells.hazard * hazard
+        left[i] -= hazard_at_0 * hazard
         if left[i] < 0.0:
-            left[i] = exponential(key, step + 1, first + i)
+            left[i] = exponential(key, counted, first + i)
             found[count] = i
             count += 1
     return count
 
 
 @numba.njit(nogil=True, cache=True)
-def _advance(first, last, step, cells, drive, state, found):
+def _advance(first, last, home, size, step, cells, drive, state, found):
     """Advance units first … last by one step. Return how many fired; who, from ``first`` on, stands in ``found``."""
-    row = state.due[step & (len(state.due) - 1), first:last]
-    if len(drive.keys):
-        _add_poisson(row, first, step, drive)
-    v, free_from = state.v[first:last], state.free_from[first:last]
-    if len(drive.current):
-        for i in range(last - first):
-            row[i] += cells.feed[first + i] * drive.current[step, first + i]
-    if len(state.current):
-        synapse, steady = cells.synapse[first:last], cells.steady[first:last]
-        _through_synapses(state.current[first:last], row, synapse, steady, cells.gain[first:last])
-    _integrate(v, row, free_from, step, cells.decay[first:last], cells.base[first:last])
+    slot = state.due[step & (len(state.due) - 1)]
+    row, v, free_from = slot[home : home + last - first], state.v[first:last], state.free_from[first:last]
+    words = np.empty((len(row) + 1) // 2 if len(drive.keys) else 0, np.uint64)
+    if cells.conductances.shape[1]:
+        inhibitory = slot[home + size : home + size + last - first]
+        _open(row, inhibitory, words, first, step, state.begun, cells.conductances[6], drive)
+        _conduct(v, row, inhibitory, state.inner, free_from, step, first, cells.conductances)
+    else:
+        for d in range(len(drive.keys)):
+            _add_poisson(row, words, d, first, state.begun + step, drive)
+        if len(drive.current):
+            for i in range(last - first):
+                row[i] += cells.feed[first + i] * drive.current[step, first + i]
+        decay, base = cells.decay[first:last], cells.base[first:last]
+        if cells.response.shape[1]:
+            fade = cells.response[0, first:last]
+            _respond(v, row, state.inner[0, first:last], state.inner[1, first:last], fade, decay, base)
+        else:
+            if len(state.inner):
+                synapse, steady = cells.synapse[first:last], cells.steady[first:last]
+                _through_synapses(state.inner[0, first:last], row, synapse, steady, cells.gain[first:last])
+            _integrate(v, row, free_from, step, decay, base)
     threshold = cells.threshold[first:last]
     raised = state.raised[first:last] if len(state.raised) else state.raised
     if cells.form != NO_NOISE:
-        count = _escaped(v, free_from, step, cells, first, raised, state.left[first:last], state.key, found)
+        left = state.left[first:last]
+        count = _escaped(v, free_from, step, state.begun + step + 1, cells, first, raised, left, state.key, found)
     elif len(raised):
         count = _above_raised(v, free_from, step, threshold, raised, found)
     else:
         count = _over_threshold(v, free_from, step, threshold, found)
     for k in range(count):
         i = found[k]
-        if cells.soft:
+        if cells.response.shape[1]:
+            after = state.inner[1, first:last]
+            after[i] = cells.response[1, first + i] + (0.0 if cells.last else after[i])
+        elif cells.soft:
             v[i] -= threshold[i]
             if len(raised):
                 v[i] -= raised[i]
@@ -257,25 +252,26 @@ def window(number, step, steps, before, blocks, size, arcs, outside, cells, driv
 
     Args:
         number: of the window. step: its first step. steps: how many. before: steps of the window before, 0 for none.
-        blocks: first and last block + 1. size: units of a block.
+        blocks: first and last block + 1. size: units of a block, which has as many columns of arrivals, or twice as
+            many: excitatory ones, then inhibitory ones.
         arcs, outside: of the network, and from external sources.
     """
     new, old = number & 1, 1 - (number & 1)
-    units = len(state.v)
+    units, columns = len(state.v), 2 * size if cells.conductances.shape[1] else size
     for block in range(blocks[0], blocks[1]):
-        first, last = block * size, min(units, (block + 1) * size)
+        first, last, home = block * size, min(units, (block + 1) * size), block * columns
         for s in range(before):
             for sending in range(fired.ends.shape[1]):
                 for k in range(fired.ends[old, sending, s], fired.ends[old, sending, s + 1]):
-                    _send(state.due, first, arcs, block, fired.ids[old, sending, k], step - before + s)
+                    _send(state.due, home, arcs, block, fired.ids[old, sending, k], step - before + s)
         if len(drive.starts):
             for s in range(steps):
                 for k in range(drive.starts[step + s], drive.starts[step + s + 1]):
-                    _send(state.due, first, outside, block, drive.sources[k], step + s)
+                    _send(state.due, home, outside, block, drive.sources[k], step + s)
         end = 0
         for s in range(steps):
             found = fired.ids[new, block, end:]
-            count = _advance(first, last, step + s, cells, drive, state, found)
+            count = _advance(first, last, home, size, step + s, cells, drive, state, found)
             for k in range(count):
                 found[k] += first
             end += count
@@ -305,6 +301,19 @@ def windows(number, many, width, total, size, arcs, outside, cells, drive, state
         window(n, step, steps, before, (0, fired.ends.shape[1]), size, arcs, outside, cells, drive, state, fired)
         filled = record(n, step, steps, fired, when, who, filled)
     return filled
+
+
+@numba.njit(cache=True)
+def take_up(due, arcs, columns, sent, senders, steps):
+    """Add what spikes of steps before 0 bring within so many steps, in the order in which they were sent."""
+    mask = len(due) - 1
+    for block in range(arcs.bounds.shape[1] - 1):
+        for k in range(len(sent)):
+            for e in range(arcs.bounds[senders[k], block], arcs.bounds[senders[k], block + 1]):
+                step = sent[k] + (arcs.delays[e] if len(arcs.delays) else arcs.delay)
+                if 0 <= step < steps:
+                    amount = arcs.weights[e] if len(arcs.weights) else arcs.weight[senders[k]]
+                    due[step & mask, block * columns + arcs.receivers[e]] += amount
 
 
 @numba.njit(cache=True)

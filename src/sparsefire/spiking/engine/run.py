@@ -16,14 +16,45 @@ class Replay:
     """What some units went through, recomputed.
 
     Attributes:
-        v: membrane potential of each step when it is compared with the threshold, before the reset; float64
-            [steps, units].
+        v: membrane potential (of an SRM0 h + η) of each step when it is compared with the threshold, before the reset;
+            float64 [steps, units].
         probability: chance to fire in each step given all before, float64 [steps, units]: 1 − exp(−ρ dt) with escape
             noise, else 0 or 1; 0 while refractory.
     """
 
     v: np.ndarray
     probability: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkState:
+    """Where a network stands after a run: all that is needed to go on. Made by :func:`~sparsefire.spiking.simulate`.
+
+    Attributes:
+        step: steps since the network began, by which random numbers are counted.
+        dt: seconds of each.
+        neurons: the name of their class.
+        longest: the longest delay in steps.
+        v: potentials, float64 [units].
+        inner: what else moves with time, float64 [0 to 2, units]: the synaptic current of a CubaLIF; h and after of
+            an SRM0; g_e and g_i of a CobaLIF.
+        refractory: steps for which a unit still is, int64 [units].
+        raised: how far thresholds are, float64 [units]; [0] without adaptation.
+        left: hazard until the next spike, float64 [units]; [0] without noise.
+        sent, senders: spikes that may not have arrived everywhere: their steps, int64, −1 the last one, and units.
+    """
+
+    step: int
+    dt: float
+    neurons: str
+    longest: int
+    v: np.ndarray = field(repr=False)
+    inner: np.ndarray = field(repr=False)
+    refractory: np.ndarray = field(repr=False)
+    raised: np.ndarray = field(repr=False)
+    left: np.ndarray = field(repr=False)
+    sent: np.ndarray = field(repr=False)
+    senders: np.ndarray = field(repr=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +68,8 @@ class Run:
         delay: seconds, one number or [arcs].
         initial: potentials at time 0, float64 [units].
         rng: one integer that stands for the ``rng`` that was given.
+        before: the state that it went on from, or None.
+        state: the one at its end.
     """
 
     spikes: Spikes
@@ -48,6 +81,8 @@ class Run:
     dt: float
     initial: np.ndarray = field(repr=False)
     rng: int = field(repr=False)
+    before: NetworkState | None = field(repr=False)
+    state: NetworkState = field(repr=False)
 
     @property
     def times(self) -> np.ndarray:

@@ -19,6 +19,15 @@ from sparsefire.spiking.neurons.neuron import Neuron, check_step, positive, stac
 from sparsefire.spiking.neurons.surrogates import SHAPES, spike
 
 RESETS = ("hard", "soft")
+ELSEWHERE = {
+    "beta": "tau=−dt/log(beta), and r=1/(1 − beta) for a current that is added whole",
+    "alpha": "tau_syn=−dt/log(alpha), of CubaLIF",
+    "threshold": "v_threshold=…",
+    "reset_mechanism": 'reset="soft" for "subtract", reset="hard" for "zero"',
+    "tau_mem_inv": "tau=1/tau_mem_inv",
+    "v_th": "v_threshold=…",
+}
+"""What other packages' names are here."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +88,13 @@ class Firing(Neuron):
         self, units: int | tuple[int, ...], dt: float, v_threshold: Any = 1.0, v_reset: Any = 0.0, *,
         reset: str = "hard", refractory: float = 0.0, adaptation: Adaptation | None = None,
         escape: Escape | None = None, stochastic: bool = True, surrogate: str = "fast-sigmoid",
-        steepness: float = 10.0, reset_gradient: bool = False, rng: Any = None,
+        steepness: float = 10.0, reset_gradient: bool = False, rng: Any = None, **unknown: Any,
     ) -> None:  # fmt: skip
+        for name in unknown:
+            raise UserError(
+                f"{type(self).__name__} has no parameter {name}.", came=f"{name}={unknown[name]!r}"[:60],
+                expected="NIR's names: tau, v_threshold, v_reset, …", attempt=ELSEWHERE.get(name, ""),
+            )  # fmt: skip
         super().__init__(units, dt)
         self.parameter("v_threshold", v_threshold)
         self.parameter("v_reset", v_reset)
