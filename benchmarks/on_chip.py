@@ -1,6 +1,6 @@
 """Learning on a chip: digits by a spiking network of 4-bit weights and mismatched devices, with no backward pass.
 
-    python benchmarks/on_chip.py             # everything, about 12 minutes of one core; resumes when stopped
+    python benchmarks/on_chip.py             # everything, about 10 minutes of one core; resumes when stopped
     python benchmarks/on_chip.py --quick     # two short trainings, under a minute, nothing kept
     python benchmarks/on_chip.py --table     # write docs/on_chip.md and its picture
 

@@ -12,9 +12,11 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 
+from sparsefire import masks
 from sparsefire.randomness import integer, stream
 from sparsefire.rules import Backprop, NodePerturbation
 from sparsefire.spiking import LIF, LOIHI, Chip, Sequential, constrain, energy
+from sparsefire.spiking.chips.constraints import device_of
 
 Record = dict[str, Any]
 
@@ -23,21 +25,30 @@ HIDDEN, STEPS, DT = 64, 20, 2e-3
 BATCH, EPOCHS, SHORT = 32, 80, 4
 CHIP = Chip(weight_bits=4, mismatch=0.2, backward=False)
 ROUNDED = Chip(weight_bits=4, mismatch=0.2, backward=False, stochastic_rounding=True)
+WRITTEN = Chip(weight_bits=4, mismatch=0.2, backward=False, scale=0.15)  # levels of one size, for ever
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to learn: the chip during training, and the rule with its learning rate at the start."""
+    """One way to learn: the chip during training, and the rule with its learning rate at the start.
+
+    With ``written`` a weight is one of the chip's levels and nothing more: after each update it is written there,
+    rounded at random, and what is left over is lost. Nothing is kept for a weight beside it, so no momentum either.
+    """
 
     name: str
     chip: Chip | None
     rule: str
     rate: float
+    written: bool = False
+    batch: int = BATCH
 
 
 ARMS = (
     Arm("on the chip", CHIP, "node perturbation", 0.1),
     Arm("on the chip, rounding at random", ROUNDED, "node perturbation", 0.1),
+    Arm("on the chip, stored at 4 bits", WRITTEN, "node perturbation", 0.6, written=True),
+    Arm("on the chip, stored at 4 bits, large batches", WRITTEN, "node perturbation", 4.0, written=True, batch=256),
     Arm("no constraints", None, "node perturbation", 0.1),
     Arm("back-propagation, no constraints", None, "back-propagation", 0.3),
 )
@@ -96,6 +107,17 @@ def accuracy(net: nn.Module, x: Tensor, y: Tensor) -> float:
         return float((net(x).argmax(1) == y).float().mean())
 
 
+@torch.no_grad()
+def write_(net: Network, draws: np.random.Generator) -> None:
+    """Write the weights at the levels of their chip: up with the probability of the remainder."""
+    for layer in (net.hidden, net.readout):
+        weight, device = masks.own_parameter(layer), device_of(layer)
+        assert device is not None
+        levels, up = WRITTEN.levels or 0, torch.from_numpy(draws.random(tuple(weight.shape), np.float32))
+        scale = device.scale(weight, levels)
+        weight.copy_(torch.floor(weight / scale + up).clamp(-levels, levels) * scale)
+
+
 def run(piece: Piece) -> list[Record]:
     """Train once and return one record."""
     arm, rng = piece.arm, piece.replicate
@@ -106,18 +128,22 @@ def run(piece: Piece) -> list[Record]:
     perturb = NodePerturbation(scale=0.3, directions=8, rng=integer(rng, "rule"))
     rule = perturb if arm.rule == "node perturbation" else Backprop()
     loss = by_row if arm.rule == "node perturbation" else nn.functional.cross_entropy
-    optimizer = torch.optim.SGD(net.parameters(), lr=arm.rate, momentum=0.9)
-    order, updates, curve = stream(rng, "order"), 0, []
-    total = piece.epochs * -(-len(x) // BATCH)
+    optimizer = torch.optim.SGD(net.parameters(), lr=arm.rate, momentum=0.0 if arm.written else 0.9)
+    order, draws, updates, curve = stream(rng, "order"), stream(rng, "writing"), 0, []
+    if arm.written:
+        write_(net, draws)
+    total = piece.epochs * -(-len(x) // arm.batch)
     begun = time.process_time()
     for epoch in range(piece.epochs):
         if epoch in (0, 1, 2, 4, 8, 16, 32, 64):
             curve.append([updates, accuracy(net, x_test, y_test)])
-        for rows in torch.from_numpy(order.permutation(len(x))).split(BATCH):
+        for rows in torch.from_numpy(order.permutation(len(x))).split(arm.batch):
             optimizer.param_groups[0]["lr"] = arm.rate * (1 - updates / total)
             optimizer.zero_grad()
             rule(net, loss, x[rows], y[rows])  # type: ignore[operator]
             optimizer.step()
+            if arm.written:
+                write_(net, draws)
             updates += 1
     seconds = time.process_time() - begun
     curve.append([updates, accuracy(net, x_test, y_test)])

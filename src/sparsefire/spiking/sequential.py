@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import Any
 
 from torch import Tensor, nn
 
 from sparsefire.errors import UserError
+from sparsefire.spiking._arrivals import apart, takes_both
 from sparsefire.spiking.indexed import by_itself, linear
 from sparsefire.spiking.neurons.neuron import Neuron
 
@@ -21,6 +23,11 @@ class Sequential(nn.Sequential):
     Where the input of a ``Linear``, also within a :class:`~sparsefire.spiking.Plastic`, are few spikes on the CPU, only
     the weights of inputs that fired are looked up, see :func:`~sparsefire.spiking.linear_of_spikes`;
     ``indexed = False`` on the object switches that off.
+
+    A synapse opens one conductance: a linear or convolutional layer right in front of a
+    :class:`~sparsefire.spiking.CobaLIF` hands it two sums, of positive and of negative contributions, by two dense
+    products. With anything in between, an ``nn.Identity`` too, or a layer at the end of a chain within this one, they
+    are added up first, and cancel.
 
     Raises:
         UserError: two noisy layers with one ``rng``, neurons with steps of different length.
@@ -71,17 +78,18 @@ class Sequential(nn.Sequential):
             came = f"{len(state)} parts" if isinstance(state, tuple | list) else type(state).__name__
             raise UserError("the state is of another network.", came=came, expected=f"{number} parts")
         after: list[Any] = []
-        for part in self:
+        for part, following in zip_longest(self, list(self)[1:]):
             if isinstance(part, Neuron | Sequential):
                 x, new = part(x, None if state is None else state[len(after)])
                 after.append(new)
             else:
                 time, batch = x.shape[:2]
                 rows = x.flatten(0, 1)
+                made = apart(part, _layer_of(part), rows) if takes_both(following) else None
                 layer = _within(part)
-                if isinstance(layer, nn.Linear) and rows.ndim == 2:
+                if made is None and isinstance(layer, nn.Linear) and rows.ndim == 2:
                     made = linear(layer, rows, indexed=self.indexed)
-                else:
+                elif made is None:
                     made = part(rows)
                 x = made.unflatten(0, (time, batch))
         return x, tuple(after)
@@ -89,8 +97,14 @@ class Sequential(nn.Sequential):
 
 def _within(part: nn.Module) -> nn.Module:
     """Return the layer that does the work of a part: of a plastic one its own, if nobody listens to it."""
+    layer = _layer_of(part)
+    return layer if layer is part or by_itself(part, type(part)) else part
+
+
+def _layer_of(part: nn.Module) -> nn.Module:
+    """Return the layer within a part, or the part itself."""
     if not isinstance(getattr(part, "layer", None), nn.Linear):
         return part
     from sparsefire.spiking.plasticity.plastic import Plastic  # late: it loads numba
 
-    return part.layer if isinstance(part, Plastic) and by_itself(part, Plastic) else part
+    return part.layer if isinstance(part, Plastic) and type(part).forward is Plastic.forward else part

@@ -8,7 +8,7 @@ from torch import nn
 
 from sparsefire import masks
 from sparsefire.errors import UserError
-from sparsefire.spiking import LIF, Chip, Sequential, cores
+from sparsefire.spiking import LIF, Chip, Sequential, constrain, cores
 
 
 def test_cores_by_hand():
@@ -17,6 +17,48 @@ def test_cores_by_hand():
     assert cores(net, Chip(synapses_per_core=256, neurons_per_core=1)) == {"0": 10, "2": 7}
     assert cores(net, Chip(neurons_per_core=4)) == {"0": 3, "2": 2}
     assert cores(net, Chip(synapses_per_core=256), fan_in=16) == {"0": 1, "2": 1}
+
+
+def test_bytes_of_a_core_hold_weights_at_their_bits():
+    net = Sequential(nn.Linear(100, 10), LIF(10), nn.Linear(10, 7), LIF(7))
+    for bits, taken in ((4, 4), (8, 10), (16, 10), (None, 10)):  # 3 neurons of 50 bytes in 176, 1 of 100, 1 of 200
+        memory = {4: 176, 8: 176, 16: 200, None: 400}[bits]
+        chip = Chip(weight_bits=bits, bytes_per_core=memory)
+        assert chip.most_synapses == 8 * memory // (bits or 32)
+        assert cores(net, chip)["0"] == taken
+    assert cores(net, Chip(weight_bits=3, bytes_per_core=75)) == {"0": 5, "2": 1}  # 200 weights of 3 bits
+    assert cores(net, Chip(weight_bits=3, bytes_per_core=75, synapses_per_core=199))["0"] == 10  # the stricter one
+    assert cores(net, Chip(weight_bits=3, bytes_per_core=75, neurons_per_core=1)) == {"0": 10, "2": 7}
+
+
+@pytest.mark.parametrize("bits", [4, None])
+def test_a_neuron_with_more_bytes_than_a_core_is_named(bits):
+    net = Sequential(nn.Linear(4, 30), LIF(30), nn.Linear(30, 2))
+    with pytest.raises(UserError, match="'2'") as caught:
+        constrain(net, weight_bits=bits, bytes_per_core=14 if bits else 112)
+    assert caught.value.came == f"30 synapses of {bits or 32} bits"
+    assert caught.value.attempt == "fan_in=28"
+    constrain(net, weight_bits=bits, bytes_per_core=14 if bits else 112, fan_in=28)
+    with pytest.raises(UserError, match="does not fit") as caught:
+        cores(nn.Linear(3, 1), Chip(weight_bits=16, bytes_per_core=1))
+    assert not caught.value.attempt
+
+
+def test_a_chip_has_so_many_cores():
+    net = Sequential(nn.Linear(100, 10), LIF(10), nn.Linear(10, 7), LIF(7))
+    assert sum(cores(net, Chip(synapses_per_core=256, cores=6)).values()) == 6
+    for call in (cores, constrain):
+        with pytest.raises(UserError, match="more cores than the chip has") as caught:
+            call(net, Chip(synapses_per_core=256, cores=5))
+        assert caught.value.came == "6: 5 for '0', 1 for '2'"
+        assert caught.value.expected == "at most 5"
+    assert not hasattr(net[0], "parametrizations")  # as it was
+    constrain(net, synapses_per_core=256, cores=6)
+    with pytest.raises(UserError, match="depends on what one holds"):
+        Chip(cores=4)
+    for limits in ({"cores": 0}, {"cores": True}, {"bytes_per_core": 0.5}, {"bytes_per_core": "1k"}):
+        with pytest.raises(UserError, match=f"{next(iter(limits))} is out of range"):
+            Chip(**{"synapses_per_core": 9, **limits})
 
 
 def test_masked_weights_take_no_memory():

@@ -42,6 +42,34 @@ def test_signs_open_their_conductance() -> None:
     assert state.g_i.tolist() == [[0.0, 0.25, 0.0]]
 
 
+def test_two_amounts_open_both() -> None:
+    cell = CobaLIF(3, v_threshold=10.0)
+    amounts = torch.tensor([[0.5, 0.2, 0.0], [0.5, -0.1, 0.3]], dtype=torch.float64).view(1, 1, 2, 3)
+    _, state = cell(amounts)
+    assert state.g_e[0].tolist() == pytest.approx([0.5, 0.3, 0.0])  # negative inhibition excites
+    assert state.g_i[0].tolist() == pytest.approx([0.5, 0.0, 0.3])
+    wide = CobaLIF((2, 3), v_threshold=10.0)  # two rows of neurons, not two amounts
+    _, one = wide(amounts)
+    assert one.g_e.shape == (1, 2, 3)
+    assert float(one.g_e[0, 1, 0]) == 0.5
+    _, two = wide(torch.stack([amounts, amounts], 2))
+    assert torch.allclose(two.g_i, one.g_e + one.g_i)
+    assert cell(torch.zeros(0, 4, 2, 3))[0].shape == (0, 4, 3)
+
+
+def test_shunting_divides() -> None:
+    """Inhibition that reverses at rest does nothing alone, and takes from what excitation does."""
+    cell = CobaLIF(1, TAU, v_threshold=10.0, v_i=0.0, tau_e=TAU_E, tau_i=TAU_I)
+    ends = {}
+    for excite, inhibit in ((0.0, 0.3), (0.2, 0.0), (0.2, 0.3)):
+        x = torch.tensor([excite, inhibit], dtype=torch.float64).expand(2000, 1, 2).reshape(2000, 1, 2, 1)
+        ends[excite, inhibit] = float(cell(x)[1].v)
+    g_e, g_i = 0.2 / (1 - math.exp(-1e-3 / TAU_E)), 0.3 / (1 - math.exp(-1e-3 / TAU_I))
+    assert ends[0.0, 0.3] == 0
+    assert ends[0.2, 0.0] == pytest.approx(4 * g_e / (1 + g_e), rel=1e-10)
+    assert ends[0.2, 0.3] == pytest.approx(4 * g_e / (1 + g_e + g_i), rel=1e-10)
+
+
 def test_never_beyond_the_reversal_potentials() -> None:
     draw = torch.Generator().manual_seed(0)
     cell = CobaLIF(5, v_threshold=100.0, v_e=4.0, v_i=-1.0)
@@ -65,3 +93,6 @@ def test_bad_parameters() -> None:
         CobaLIF(2, tau_e=0.1e-3)
     with pytest.raises(UserError, match="reversal"):
         CobaLIF(2, v_e=-2.0)
+    for bad in (torch.zeros(3, 1, 3, 2), torch.zeros(3, 1, 2, 3), torch.zeros(3, 1, 2, 2).long(), None):
+        with pytest.raises(UserError):
+            CobaLIF(2)(bad)

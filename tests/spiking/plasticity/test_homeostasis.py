@@ -79,8 +79,8 @@ def test_bad_input() -> None:
         (lambda: Homeostasis(made(), 5.0, neuron=LIF(4)), "do not fit"),
         (lambda: Homeostasis(made(), 5.0).step(torch.zeros(5, 4)), "do not fit"),
         (lambda: Homeostasis(made(), 5.0).step(torch.zeros(0, 3)), "do not fit"),
-        (lambda: Homeostasis(made(), 5.0).step(torch.full((5, 3), 0.5)), "no spikes"),
-        (lambda: Homeostasis(made(), 5.0).step(torch.zeros(3)), "no spikes"),
+        (lambda: Homeostasis(made(), 5.0).step(torch.full((5, 3), 0.5)), "zeros and ones"),
+        (lambda: Homeostasis(made(), 5.0).step(torch.zeros(3)), "no array of spikes"),
     ):  # fmt: skip
         with pytest.raises(UserError, match=words):
             make()
@@ -144,3 +144,17 @@ def test_bad_types() -> None:
     ):
         with pytest.raises(UserError, match=words):
             make()
+
+
+def test_what_is_wrong_with_spikes_is_said() -> None:
+    care = Homeostasis(made(), 5.0)
+    for value in (0.5, -1.0, float("nan")):
+        spikes = torch.zeros(5, 1, 3)
+        spikes[2, 0, 1] = value
+        with pytest.raises(UserError, match="zeros and ones") as caught:
+            care.step(spikes)
+        assert caught.value.came == f"{value:g}"
+    for bad in (torch.zeros(3), "spikes", torch.zeros(1, 5, 1, 3)):
+        with pytest.raises(UserError, match="no array of spikes") as caught:
+            care.step(bad)
+        assert "shape" in caught.value.came

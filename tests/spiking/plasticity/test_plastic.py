@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from sparsefire import masks, sparsify
+from sparsefire import Wiring, masks, sparsify
 from sparsefire.errors import UserError
 from sparsefire.spiking import (
     LIF,
     STDP,
+    Homeostasis,
     Plastic,
     RewardSTDP,
     Sequential,
@@ -22,6 +24,7 @@ from sparsefire.spiking import (
     WeightDependentSTDP,
     constrain,
 )
+from sparsefire.spiking.plasticity import _touched
 
 
 def layer(seed: int = 0, density: float | None = None) -> nn.Linear:
@@ -168,6 +171,134 @@ def test_copies_and_events() -> None:
     twin.learn(pre, post)
     assert torch.equal(plastic.layer.weight, twin.layer.weight)
     assert "alpha=0.1" in repr(plastic)
+
+
+RULES = [STDP(a_plus=0.2, a_minus=0.1), WeightDependentSTDP(step=0.3), SimplexSTDP(0.3)]
+
+
+def scene(density: float | None, rng: int = 0) -> tuple[nn.Linear, list[tuple[torch.Tensor, torch.Tensor]]]:
+    """Return a layer of weights within 0 and 1, and short pieces of few spikes, some without any."""
+    torch.manual_seed(rng)
+    made = nn.Linear(90, 70)
+    if density is not None:
+        sparsify(made, density, rng=0)
+    masks.write_weight_(made, torch.rand(70, 90))
+    generator = np.random.default_rng(rng)
+    pieces = []
+    for number in range(12):
+        pre, post = torch.zeros(4, 2, 90), torch.zeros(4, 2, 70)
+        for spikes, units in ((pre, 90), (post, 70)):
+            for _ in range(0 if number % 4 == 3 else 2):
+                spikes[generator.integers(4), generator.integers(2), generator.integers(units)] = 1
+        pieces.append((pre, post))
+    return made, pieces
+
+
+@pytest.mark.parametrize("density", [None, 0.5])
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("bounds", [{}, {"w_min": 0.0, "w_max": 1.0}, {"normalise": 20.0}])
+def test_few_spikes_change_the_same_as_all_weights_gone_through(
+    rule: Any, density: float | None, bounds: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if isinstance(rule, WeightDependentSTDP) and "normalise" in bounds:
+        rule = WeightDependentSTDP(step=0.3, w_max=20.0)
+    ends, states = [], []
+    for few in (0.0, 0.2):
+        monkeypatch.setattr(_touched, "FEW", few)
+        made, pieces = scene(density)
+        plastic, state = Plastic(made, rule, **bounds), None
+        plastic.bound_()
+        used = []
+        original = _touched.touched
+        monkeypatch.setattr("sparsefire.spiking.plasticity.plastic.touched",
+                            lambda *a, o=original, u=used: u.append(o(*a)) or u[-1])  # fmt: skip
+        for pre, post in pieces:
+            state = plastic.learn(pre, post, state=state)
+        assert all((one is not None) == bool(few) or not len(one.weights) for one in used)
+        assert len(used) == len(pieces)
+        monkeypatch.setattr("sparsefire.spiking.plasticity.plastic.touched", original)
+        ends.append(made.weight.detach().clone())
+        states.append(state)
+    assert not torch.equal(ends[0], scene(density)[0].weight)
+    additive = isinstance(rule, STDP) and "normalise" not in bounds
+    torch.testing.assert_close(ends[0], ends[1], rtol=0, atol=0 if additive else 1e-5)
+    for one, other in zip(*states, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_step_writes_only_what_spikes_touch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither all weights are handed to the rule, nor all are written; a silent step writes nothing."""
+    seen = []
+    monkeypatch.setattr(masks, "write_weight_", lambda *_: seen.append("all"))
+    monkeypatch.setattr(
+        STDP, "run", lambda self, pre, post, weight, *a, o=STDP.run, **k: seen.append(weight) or o(
+            self, pre, post, weight, *a, **k))  # fmt: skip
+    made = nn.Linear(200, 100)
+    plastic = Plastic(made, STDP(a_plus=0.5), w_min=-1.0, w_max=1.0)
+    plastic._held = plastic._now()  # all are within the bounds
+    pre, post = torch.zeros(1, 1, 200), torch.zeros(1, 1, 100)
+    version = made.weight._version
+    state = plastic.learn(pre, post)
+    assert made.weight._version == version
+    assert len(seen[0].weights) == 0
+    before = made.weight.detach().clone()
+    pre[0, 0, 7] = post[0, 0, 3] = 1
+    plastic.learn(pre, post, state=state)
+    assert len(seen[1].weights) == 100 + 200 - 1
+    assert "all" not in seen
+    changed = (made.weight.detach() != before).nonzero().tolist()
+    assert changed == [[3, 7]]
+    assert made.weight._version > version  # whoever keeps it for a derivative must know
+
+
+def test_weights_set_from_outside_are_bounded_with_the_next_call() -> None:
+    plastic = Plastic(layer(), STDP(), w_min=0.0, w_max=0.1)
+    pre, post = torch.zeros(1, 1, 12), torch.zeros(1, 1, 7)
+    plastic.learn(pre, post)
+    assert float(plastic.layer.weight.detach().min()) == 0.0
+    nn.init.constant_(plastic.layer.weight, 3.0)
+    plastic.learn(pre, post)
+    assert bool((plastic.layer.weight == 0.1).all())
+    plastic.w_max = 0.05
+    plastic.learn(pre, post)
+    assert bool((plastic.layer.weight == 0.05).all())
+    plastic.w_max = 0.1
+    twin = copy.deepcopy(plastic)
+    while twin.layer.weight._version != plastic.layer.weight._version:  # by chance as many writes as of the original
+        nn.init.constant_(twin.layer.weight, 3.0)
+    twin.learn(pre, post)
+    assert bool((twin.layer.weight == 0.1).all())
+
+
+def test_what_is_wrong_is_told_for_few_spikes_too() -> None:
+    plastic = Plastic(nn.Linear(200, 100), STDP())
+    pre, post = torch.zeros(1, 1, 200), torch.zeros(1, 1, 100)
+    pre[0, 0, 7] = 0.5
+    with pytest.raises(UserError, match="zeros and ones"):
+        plastic.learn(pre, post)
+    with pytest.raises(UserError, match="does not fit"):
+        plastic.learn(torch.zeros(1, 1, 100), post)
+    with pytest.raises(UserError, match="two ways"):
+        plastic.learn(Spikes([0.0], [1], 200), post)
+    with pytest.raises(UserError, match="time constant"):
+        Plastic(nn.Linear(200, 100), STDP(dt=1.0)).learn(torch.zeros(1, 1, 200), post)
+    with torch.no_grad():
+        plastic.layer.weight[3, 7] = float("nan")
+    pre[0, 0, 7] = 1
+    with pytest.raises(UserError, match="finite"):
+        plastic.learn(pre, post)
+
+
+@pytest.mark.parametrize("make", [lambda w: Plastic(w, STDP()), lambda w: Homeostasis(w, 5.0)])
+def test_a_wiring_is_told_what_works_on_it(make: Any) -> None:
+    wiring = Wiring.from_edges([0, 1], [1, 0])
+    with pytest.raises(UserError) as caught:
+        make(wiring)
+    assert caught.value.attempt == "STDP(…)(pre, post, wiring) returns the change of each arc"
+    assert STDP()(np.ones((3, 2)), np.ones((3, 2)), wiring).shape == (2,)
+    with pytest.raises(UserError) as caught:
+        make(nn.Conv2d(1, 1, 3))
+    assert not caught.value.attempt
 
 
 def test_bad_input() -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from sparsefire import masks
+from sparsefire import Wiring, masks
 from sparsefire.errors import UserError
 from sparsefire.spiking import LIF, STDP, Plastic, Sequential, StructuralPlasticity, constrain
 
@@ -114,3 +114,9 @@ def test_a_share_that_is_no_number() -> None:
     for bad in ("a", None, True):
         with pytest.raises(UserError, match="share"):
             StructuralPlasticity(network(), 0.2, share=bad)
+
+
+def test_what_is_no_network() -> None:
+    for bad in (Wiring.from_edges([0, 1], [1, 0]), "net", None):
+        with pytest.raises(UserError, match="no network"):
+            StructuralPlasticity(bad, 0.1)

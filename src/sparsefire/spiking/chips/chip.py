@@ -9,6 +9,7 @@ from typing import Any
 from sparsefire.errors import UserError
 
 SCALES = ("neuron", "layer")
+PER_CORE = ("synapses_per_core", "neurons_per_core", "bytes_per_core")
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,12 @@ class Chip:
             (Joshi et al. 2020, doi:10.1038/s41467-020-16108-9); ν differs between devices as ``mismatch`` says.
         backward: False refuses back-propagation through the network; a layer's own derivative by its weights stays.
         synapses_per_core, neurons_per_core: what a core holds; None has no limit.
+        bytes_per_core: memory of a core for weights, each of ``weight_bits``, or 32 bits where that is None; None has
+            no limit.
+        cores: how many the chip has; None for as many as a network needs. Only with a limit of what a core holds.
 
     Raises:
-        UserError: for numbers out of range.
+        UserError: for numbers out of range, a number of cores that hold any amount.
 
     >>> Chip(weight_bits=4, mismatch=0.1).levels
     7
@@ -48,6 +52,8 @@ class Chip:
     backward: bool = True
     synapses_per_core: int | None = None
     neurons_per_core: int | None = None
+    bytes_per_core: int | None = None
+    cores: int | None = None
 
     def __post_init__(self) -> None:
         bits = self.weight_bits
@@ -58,10 +64,15 @@ class Chip:
             raise UserError(
                 "no such scale of weights.", came=repr(self.scale), expected='"neuron", "layer" or a number above 0'
             )
-        for name in ("fan_in", "synapses_per_core", "neurons_per_core"):
+        for name in ("fan_in", *PER_CORE, "cores"):
             value = getattr(self, name)
             if value is not None and (not _whole(value) or value < 1):
                 raise UserError(f"{name} is out of range.", came=repr(value), expected="1 or more, or None")
+        if self.cores is not None and not self.limited:
+            raise UserError(
+                "how many cores a network needs depends on what one holds.", came=f"cores={self.cores} alone",
+                expected=f"one of {', '.join(PER_CORE)}",
+            )  # fmt: skip
         for name in ("mismatch", "drift"):
             value = getattr(self, name)
             if not _number(value) or not 0 <= value <= 1:
@@ -74,6 +85,28 @@ class Chip:
     def levels(self) -> int | None:
         """How many positive levels a weight has."""
         return None if self.weight_bits is None else 2 ** (self.weight_bits - 1) - 1
+
+    @property
+    def limited(self) -> bool:
+        """Whether a core holds only so much."""
+        return any(getattr(self, name) is not None for name in PER_CORE)
+
+    @property
+    def most_synapses(self) -> int | None:
+        """How many synapses a core holds, by their number and by their bytes; None for any number.
+
+        >>> [Chip(weight_bits=bits, bytes_per_core=128).most_synapses for bits in (4, None)]
+        [256, 32]
+        """
+        limits = [] if self.synapses_per_core is None else [self.synapses_per_core]
+        if self.bytes_per_core is not None:
+            limits.append(8 * self.bytes_per_core // self.stored_bits)
+        return min(limits, default=None)
+
+    @property
+    def stored_bits(self) -> int:
+        """Bits that a weight takes in the memory of a core."""
+        return 32 if self.weight_bits is None else self.weight_bits
 
 
 def chip_of(chip: Chip | None, limits: dict[str, Any]) -> Chip:

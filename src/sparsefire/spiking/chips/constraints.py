@@ -44,9 +44,9 @@ def constrain(
         The network.
 
     Raises:
-        UserError: no such layer, a network already constrained, a neuron that no core can hold, a time constant that
-            mismatch makes shorter than the step (try another rng), one ``nn.Parameter`` for all neurons that devices
-            would have to differ in. The network is then as it was.
+        UserError: no such layer, a network already constrained, a neuron that no core can hold, more cores than there
+            are, a time constant that mismatch makes shorter than the step (try another rng), one ``nn.Parameter`` for
+            all neurons that devices would have to differ in. The network is then as it was.
 
     >>> _ = torch.manual_seed(0); net = constrain(nn.Linear(8, 3), weight_bits=2, rng=0)
     >>> sorted(set(net.weight[0].detach().div(net.weight[0].abs().max()).tolist()))  # levels −s, 0 and s
@@ -67,7 +67,7 @@ def constrain(
     parts = {name: part for name, part in net.named_modules() if isinstance(part, Neuron)}
     changed = {name: _mismatched_neuron(part, wanted.mismatch, seed, name) for name, part in parts.items()}
     kept = {name: _strongest(layer, wanted.fan_in) for name, layer in found.items()}
-    if wanted.synapses_per_core is not None or wanted.neurons_per_core is not None:
+    if wanted.limited:
         cores(net, wanted, input_shape=input_shape, fan_in=wanted.fan_in)
     for name, layer in found.items():
         mask = kept[name]

@@ -24,23 +24,31 @@ def cores(
 
     Args:
         net: the network.
-        chip: with ``synapses_per_core``, ``neurons_per_core`` or both.
+        chip: with ``synapses_per_core``, ``neurons_per_core``, ``bytes_per_core`` or several of them. A weight takes
+            ``weight_bits`` of the bytes, 32 where that is None; biases lie with the neurons.
         input_shape: of one sample at one step, needed for convolutions.
         fan_in: counts at most so many synapses for a neuron.
 
     Raises:
-        UserError: no network, no chip; a neuron with more synapses than a core holds, by the name of its layer; a
-            convolution without ``input_shape``.
+        UserError: no network, no chip; a neuron with more synapses than a core holds, by the name of its layer; more
+            cores than the ``cores`` of the chip; a convolution without ``input_shape``.
 
-    >>> cores(nn.Linear(100, 10), Chip(synapses_per_core=256))
-    {'': 5}
+    >>> cores(nn.Linear(100, 10), Chip(synapses_per_core=256)), cores(nn.Linear(100, 10), Chip(4, bytes_per_core=256))
+    ({'': 5}, {'': 2})
     """
     found = layers_of(net)
     if not isinstance(chip, Chip):
         raise UserError("cores are those of a chip.", came=repr(chip), expected="Chip(synapses_per_core=…)")
     fan_in = None if fan_in is None else whole("fan_in", fan_in)
     positions = _positions(net, input_shape)
-    return {name: _packed(name, layer, positions.get(name, 1), chip, fan_in) for name, layer in found.items()}
+    taken = {name: _packed(name, layer, positions.get(name, 1), chip, fan_in) for name, layer in found.items()}
+    if chip.cores is not None and sum(taken.values()) > chip.cores:
+        each = ", ".join(f"{number} for {name!r}" for name, number in taken.items())
+        raise UserError(
+            "the network needs more cores than the chip has.", came=f"{sum(taken.values())}: {each}",
+            expected=f"at most {chip.cores}", attempt="fewer synapses: sf.sparsify(net, density), or fan_in=",
+        )  # fmt: skip
+    return taken
 
 
 def layers_of(net: nn.Module) -> dict[str, nn.Module]:
@@ -59,11 +67,12 @@ def _packed(name: str, layer: nn.Module, positions: int, chip: Chip, fan_in: int
     counts = (weight.detach() != 0).flatten(1).sum(1)
     if fan_in is not None:
         counts = counts.clamp(max=fan_in)
-    most = chip.synapses_per_core
+    most = chip.most_synapses
     if most is not None and int(counts.max()) > most:
+        size = "" if chip.bytes_per_core is None else f" of {chip.stored_bits} bits"
         raise UserError(
-            f"a neuron of layer {name!r} does not fit into a core.", came=f"{int(counts.max())} synapses",
-            expected=f"at most {most}", attempt=f"fan_in={most}",
+            f"a neuron of layer {name!r} does not fit into a core.", came=f"{int(counts.max())} synapses{size}",
+            expected=f"at most {most}", attempt=f"fan_in={most}" if most else "",
         )  # fmt: skip
     number = synapses = neurons = 0
     for count in counts.repeat_interleave(positions).tolist():

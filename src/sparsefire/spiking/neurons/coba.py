@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sparsefire.errors import UserError
 from sparsefire.spiking.neurons.firing import Firing
-from sparsefire.spiking.neurons.neuron import check_step, stacked
+from sparsefire.spiking.neurons.neuron import check_step, stacked, unknown
 
 
 class CobaLIFState(NamedTuple):
@@ -31,9 +31,12 @@ class CobaLIF(Firing):
     """Leaky integrate-and-fire neurons behind exponential conductance synapses.
 
     τ dv/dt = (v_leak − v) + g_e (v_e − v) + g_i (v_i − v), conductances in units of the leak conductance (Gerstner et
-    al. 2014, Neuronal Dynamics, section 3.1). The input is what arrives in a step: where it is positive it raises g_e
-    by its amount, where negative g_i by its absolute amount. Excitation and inhibition that one weight matrix adds up
-    within a step cancel before they open anything. Each step
+    al. 2014, Neuronal Dynamics, section 3.1). The input is what arrives in a step, as two amounts, one for g_e and one
+    for g_i, [time, batch, 2, unit]; or as one number [time, batch, unit] which, where positive, raises g_e, and where
+    negative g_i by its absolute amount. Such a number has lost what cancelled when it was added up: excitation and
+    inhibition of one step then open nothing, and there is no shunting. Behind a linear or convolutional layer a
+    :class:`~sparsefire.spiking.Sequential` keeps them apart; a :class:`~sparsefire.spiking.Recurrent` adds them up.
+    Each step
 
         g ← g exp(−dt/τ_g) + arriving,   v ← v∞ + (v − v∞) exp(−dt (1 + g_e + g_i)/τ),
         v∞ = (v_leak + g_e v_e + g_i v_i)/(1 + g_e + g_i)
@@ -53,6 +56,9 @@ class CobaLIF(Firing):
     >>> spikes, state = cell(torch.full((100, 1, 1), 0.2))
     >>> int(spikes.sum()), round(float(state.g_e), 4)  # 0.2/(1 − exp(−1/5))
     (13, 1.1033)
+    >>> both = torch.tensor([0.5, 0.5]).view(1, 1, 2, 1)  # excitation and inhibition at once
+    >>> [float(g) for g in cell(both)[1][:2]], [float(g) for g in cell(both[:, :, 0] - both[:, :, 1])[1][:2]]
+    ([0.5, 0.5], [0.0, 0.0])
     """
 
     state_type = CobaLIFState
@@ -86,6 +92,27 @@ class CobaLIF(Firing):
         g_e, g_i, rest, raised = (zero.clone() for _ in range(4))
         return CobaLIFState(g_e, g_i, zero + self.v_leak.to(zero), rest, raised, self.drawn(batch, like))
 
+    def forward(self, current: Tensor, state: Any = None) -> tuple[Tensor, CobaLIFState]:
+        """Return spikes [time, batch, unit] and the state after the last step.
+
+        Args:
+            current: [time, batch, 2, unit], what excites and what inhibits, or [time, batch, unit], one or the other by
+                its sign; an amount below 0 acts as one of the other kind. Floating point; where it is NaN, whether the
+                unit fired is NaN as well.
+            state: from an earlier call, or None for rest.
+
+        Raises:
+            UserError: for currents of another shape, a state of another batch size.
+        """
+        if not isinstance(current, Tensor) or not current.is_floating_point() or not self._both(current):
+            return super().forward(current, state)
+        begin = self.initial_state(current.shape[1], current) if state is None else self._checked(state, current)
+        spikes, after = self.run(current, begin)
+        return unknown(spikes, after.v), after
+
+    def _both(self, current: Tensor) -> bool:
+        return tuple(current.shape[2:]) == (2, *self.shape)
+
     def run(self, current: Tensor, state: Any) -> tuple[Tensor, CobaLIFState]:
         """Return spikes and the state after the last step."""
         self.check_learned("tau", "tau_e", "tau_i")
@@ -94,10 +121,15 @@ class CobaLIF(Firing):
         tau, v_leak, v_e, v_i, threshold, v_reset = self.like(current, *names)
         left_e, left_i = (torch.exp(-self.dt / part) for part in self.like(current, "tau_e", "tau_i"))
         places = self.places(drawn)
+        if self._both(current):
+            excite, inhibit = current.unbind(2)
+            ups, downs = excite.clamp(min=0) + torch.relu(-inhibit), inhibit.clamp(min=0) + torch.relu(-excite)
+        else:
+            ups, downs = current.clamp(min=0), torch.relu(-current)  # at 0 the derivative is that of excitation
         found = []
-        for step, arriving in enumerate(current):
-            g_e = left_e * g_e + arriving.clamp(min=0)
-            g_i = left_i * g_i - arriving.clamp(max=0)
+        for step, (up, down) in enumerate(zip(ups, downs, strict=True)):
+            g_e = left_e * g_e + up
+            g_i = left_i * g_i + down
             total = 1 + g_e + g_i
             towards = (v_leak + g_e * v_e + g_i * v_i) / total
             free = rest <= 0
@@ -105,4 +137,4 @@ class CobaLIF(Firing):
             fired = self.fire(v - (threshold + raised), places, step) * free
             v, rest, raised = self.settle(v, fired, rest, raised, threshold, v_reset)
             found.append(fired)
-        return stacked(found, current), CobaLIFState(g_e, g_i, v, rest, raised, self.later(drawn, len(current)))
+        return stacked(found, ups), CobaLIFState(g_e, g_i, v, rest, raised, self.later(drawn, len(current)))

@@ -33,7 +33,7 @@ class Weights:
             if mask is not None:
                 raise UserError("a wiring says itself which synapses exist.", came="mask=", expected="no mask")
             self.synapses = Synapses.from_wiring(weight)
-            self.array, self.shape = np.asarray(weight.weights, float), self.synapses.shape
+            self.array, self.shape = np.asarray(weight.weights), self.synapses.shape
         else:
             self.array = to_numpy(weight)
             if self.array.ndim != 2 or self.array.dtype.kind != "f":
@@ -192,6 +192,11 @@ def no_state(state: Any, expected: str) -> NoReturn:
     raise UserError(
         "this is no state of the rule.", came=repr(state)[:60], expected=expected, attempt="state=None begins anew"
     )
+
+
+def on_wirings(given: Any) -> str:
+    """Return what to do instead where a wiring is given for a layer."""
+    return "STDP(…)(pre, post, wiring) returns the change of each arc" if hasattr(given, "receivers") else ""
 
 
 def _as_events(spikes: Any) -> bool:

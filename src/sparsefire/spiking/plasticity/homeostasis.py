@@ -11,7 +11,7 @@ from torch import nn
 from sparsefire import masks
 from sparsefire.errors import UserError
 from sparsefire.spiking.neurons.neuron import Neuron
-from sparsefire.spiking.plasticity._inputs import finite, to_numpy
+from sparsefire.spiking.plasticity._inputs import finite, on_wirings, to_numpy
 from sparsefire.spiking.spikes import Spikes
 
 
@@ -61,7 +61,10 @@ class Homeostasis:
     ) -> None:  # fmt: skip
         self.layer = getattr(layer, "layer", layer)
         if not isinstance(self.layer, nn.Linear):
-            raise UserError("no layer to scale.", came=type(layer).__name__, expected="nn.Linear or Plastic")
+            raise UserError(
+                "no layer to scale.", came=type(layer).__name__, expected="nn.Linear or Plastic",
+                attempt=on_wirings(layer),
+            )  # fmt: skip
         units = self.layer.out_features
         given = to_numpy(target)
         numbers = given.dtype.kind in "iuf" and given.shape in ((), (units,))
@@ -128,8 +131,14 @@ class Homeostasis:
             rates, seconds = post.firing_rates, post.duration
         else:
             spikes = to_numpy(post)
-            if spikes.ndim not in (2, 3) or ((spikes != 0) & (spikes != 1)).any():
-                raise UserError("no spikes.", came=f"shape {spikes.shape}", expected="zeros and ones [time, batch, n]")
+            if spikes.dtype.kind not in "biuf" or spikes.ndim not in (2, 3):
+                raise UserError(
+                    "this is no array of spikes.", came=f"{spikes.dtype}, shape {spikes.shape}",
+                    expected="zeros and ones, [time, batch, n] or [time, n]",
+                )  # fmt: skip
+            odd = spikes[(spikes != 0) & (spikes != 1)]
+            if len(odd):
+                raise UserError("spikes are zeros and ones.", came=f"{odd[0]:g}", expected="0 or 1")
             seconds = len(spikes) * self.dt
             rates = spikes.reshape(-1, spikes.shape[-1]).mean(axis=0, dtype=float) / self.dt if spikes.size else spikes
         if not seconds > 0 or rates.shape != self.firing_rates.shape:

@@ -118,6 +118,10 @@ class ThreeFactor:
 
         Returns:
             The change, of the kind and type of ``weight``.
+
+        Raises:
+            UserError: as of the rule of spikes; a step longer than ``tau_e`` or the time constant of a channel; a
+                reward that does not fit the spikes.
         """
         return self.run(pre, post, weight, reward, mask=mask)[0]
 
@@ -126,17 +130,18 @@ class ThreeFactor:
     ) -> tuple[Any, Held]:
         """Return the change, and what stays; with ``state`` from an earlier call, time goes on there."""
         weights = Weights(weight, mask)
-        recording = read_spikes(pre, post, weights.shape, self.dt, self.stdp.law().taus)
+        taus = (*self.stdp.law().taus, float(self.tau_e), *(float(channel.tau) for channel in self.channels))
+        recording = read_spikes(pre, post, weights.shape, self.dt, taus)
         batch, number = len(recording.pre), len(self.channels)
         rewards = self._rewards(reward, batch, recording.duration)
         traces, kept, levels = self._first(state, batch, weights)
         gains = _gains([channel.gain for channel in self.channels], weights)
-        taus, tonic = (np.array([getattr(one, name) for one in self.channels], float) for name in ("tau", "tonic"))
+        stay, tonic = (np.array([getattr(one, name) for one in self.channels], float) for name in ("tau", "tonic"))
         total = np.zeros(weights.inner_shape)
         held = np.zeros((1 + number, *weights.inner_shape))
         for sample in range(batch):
             held[0], held[1:] = kept[sample], 0.0
-            modulators = (levels[sample], taus, tonic, np.array([float(self.tau_e)]), gains)
+            modulators = (levels[sample], stay, tonic, np.array([float(self.tau_e)]), gains)
             follow_one(self.stdp, recording, sample, traces, total, weights, HELD, rewards[sample], held, modulators)
             kept[sample] = held[0]
         change = weights.give(total.astype(weights.dtype), 1 / batch)
