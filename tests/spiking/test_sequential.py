@@ -12,7 +12,7 @@ from torch import nn
 
 from sparsefire.errors import UserError
 from sparsefire.masks import attach_
-from sparsefire.spiking import LI, LIF, Bernoulli, Escape, Sequential
+from sparsefire.spiking import LI, LIF, STDP, Bernoulli, Escape, Plastic, Recurrent, Sequential, detach
 
 
 def network() -> Sequential:
@@ -162,3 +162,23 @@ def test_bad_input() -> None:
             net(torch.rand(5, 2, 6), wrong)
     with pytest.raises(UserError, match="another batch"):
         net(torch.rand(5, 3, 6), state)
+
+
+def test_back_propagation_in_pieces_stops_at_a_cut() -> None:
+    torch.manual_seed(0)
+    net = Sequential(nn.Linear(3, 8), Recurrent(LIF(8, r=20.0)), nn.Linear(8, 2), LI(2))
+    x = torch.rand(10, 4, 3)
+    first = x.clone().requires_grad_()
+    _, state = net(first)
+    cut = detach(state)
+    out, _ = net(x, cut)
+    out.sum().backward()
+    assert first.grad is None
+    assert torch.equal(out, net(x, state)[0])
+    assert type(cut[0]) is type(state[0])
+
+
+def test_plasticity_rules_share_the_steps_of_the_neurons() -> None:
+    with pytest.raises(UserError, match="share their steps"):
+        Sequential(Plastic(nn.Linear(3, 2), STDP(dt=1e-4)), LIF(2, dt=1e-3))
+    Sequential(Plastic(nn.Linear(3, 2), STDP(dt=1e-4)), LIF(2, dt=1e-4))

@@ -135,6 +135,7 @@ CALLS: dict[str, Call] = {
     "cores": call(sp.cores, net=linear(), chip=sp.Chip(synapses_per_core=100)),
     "count_correlation": call(sp.count_correlation, spikes=SPIKES, window=0.1),
     "cross_correlogram": call(sp.cross_correlogram, spikes=SPIKES, a=0, b=1),
+    "detach": call(sp.detach, state=sp.LIF(4)(PRE)[1]),
     "draw_teacher": call(sp.draw_teacher, dimension=3),
     "encode_by_latency": call(sp.encode_by_latency, values=[0.5, 0.2], steps=5),
     "encode_by_rate": call(sp.encode_by_rate, values=[0.5, 0.2], steps=5),

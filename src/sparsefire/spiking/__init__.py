@@ -15,6 +15,7 @@ _HOME = {
     "linear_of_spikes": "indexed",
     "SpikingPerceptron": "perceptron",
     "Neuron": "neurons.neuron",
+    "detach": "neurons.neuron",
     "LIF": "neurons.lif",
     "LIFState": "neurons.lif",
     "Adaptation": "neurons.firing",

@@ -158,3 +158,8 @@ def test_what_is_wrong_with_spikes_is_said() -> None:
         with pytest.raises(UserError, match="no array of spikes") as caught:
             care.step(bad)
         assert "shape" in caught.value.came
+
+
+def test_neurons_with_other_steps_are_refused() -> None:
+    with pytest.raises(UserError, match="other steps"):
+        Homeostasis(nn.Linear(3, 2), 5.0, neuron=LIF(2, dt=5e-4), threshold=0.1)

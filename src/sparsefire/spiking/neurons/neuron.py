@@ -258,6 +258,23 @@ def unknown(spikes: Tensor, v: Tensor | None) -> Tensor:
     return spikes.masked_fill(lost, math.nan) if bool(lost.any()) else spikes
 
 
+def detach(state: Any) -> Any:
+    """Return a state, of neurons or of a whole chain, cut off from what made it: for back-propagation in pieces.
+
+    >>> from sparsefire.spiking import LIF
+    >>> cell, current = LIF(3), torch.rand(20, 1, 3, requires_grad=True)
+    >>> _, state = cell(current)
+    >>> state.v.requires_grad, detach(state).v.requires_grad
+    (True, False)
+    """
+    if isinstance(state, tuple | list):
+        parts = [detach(part) for part in state]
+        return type(state)(*parts) if hasattr(state, "_fields") else type(state)(parts)
+    if state is not None and not isinstance(state, Tensor):
+        raise UserError("this is no state of neurons.", came=type(state).__name__, expected="what a call returned")
+    return None if state is None else state.detach()
+
+
 def stacked(found: list[Tensor], current: Tensor) -> Tensor:
     """Return steps as one tensor; none are an empty one."""
     return torch.stack(found) if found else current.new_zeros(current.shape)

@@ -77,6 +77,11 @@ class Homeostasis:
             raise UserError("no thresholds to adapt.", came="neuron=None", expected="the neurons behind the layer")
         self.neuron = neuron
         self.least = None if neuron is None else _least(neuron, units)
+        if neuron is not None and abs(neuron.dt - self.dt) > 1e-6 * self.dt:
+            raise UserError(
+                "the neurons have other steps.", came=f"dt = {neuron.dt:g} s", expected=f"dt = {self.dt:g} s",
+                attempt=f"dt={neuron.dt:g}",
+            )  # fmt: skip
         self.firing_rates = np.broadcast_to(self.target, (units,)).copy()
 
     @torch.no_grad()
