@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from spiked import network, stack, stdp
+from spiked import network, picture, stack, stdp
 
 Record = dict[str, Any]
 JOBS = {"stack": stack.records, "network": network.records, "stdp": stdp.records}
@@ -30,7 +30,8 @@ HEAD = """# Speed of spiking networks
 `python benchmarks/spiking.py` runs all jobs and writes this table. CPU time of one thread, ours and the peer's in turn
 within one run, medians; results agree before a ratio is told. A floor is what we promised ourselves, a stretch what we
 would be proud of.
-
+"""
+TABLE = """
 | job | ours | peer | ratio | floor | stretch |
 |---|---|---|---|---|---|
 """
@@ -56,7 +57,7 @@ def row(record: Record) -> str:
 
 def page(records: Sequence[Record]) -> str:
     """Return the page of the documentation."""
-    return HEAD + "\n".join(map(row, records)) + "\n" + TAIL
+    return HEAD + "\n" + picture.SHOWN + TABLE + "\n".join(map(row, records)) + "\n" + TAIL
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -81,6 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
         given.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     if given.docs:
         given.docs.write_text(page(found), encoding="utf-8")
+        picture.draw(found, given.docs.parent)
     return 0
 
 

@@ -1,6 +1,6 @@
 """Spiking networks trained by surrogate gradients while sparse: MNIST as Poisson-like rates, and an event camera.
 
-    python benchmarks/surrogate.py             # everything, about 15 minutes on two cores; resumes when stopped
+    python benchmarks/surrogate.py             # everything, about 20 minutes on two cores; resumes when stopped
     python benchmarks/surrogate.py --quick     # one short training, nothing kept
     python benchmarks/surrogate.py --table     # write docs/surrogate.md and its picture
 

@@ -1,14 +1,16 @@
 """Oracles: records made up with known means, Wilson's interval, recordings told apart by their labels."""
 
+import itertools
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
-import resume
-import surrogate
 from surrogated import cases, page
 
 from sparsefire.statistics import wilson
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "surrogate.md"
 
 
 def made(data, density, replicate, accuracy, *, held=False, setting=(45, 8e-3, 3)):
@@ -35,6 +37,14 @@ def test_held_trainings_stay_out_of_the_results():
     assert len(page.cells(found)["nmnist", 0.1]) == 3
 
 
+def test_replicates_of_the_first_choice_are_told_and_not_mixed_in():
+    first = [made("nmnist", 0.1, i, 0.7 + i / 100, setting=page.BY_HAND) for i in range(3)]
+    found = [*first, *(made("nmnist", 0.1, i, 0.9) for i in range(2))]
+    assert [r["accuracy"] for r in page.cells(found)["nmnist", 0.1]] == [0.9, 0.9]
+    assert "0.710 [0.685, 0.735] at density 0.1" in page.earlier(found)
+    assert page.earlier(found[3:]) == ""
+
+
 def test_the_best_mean_is_chosen_and_of_equals_the_cheaper():
     found = [
         made("nmnist", density, 5, accuracy, held=True, setting=setting)
@@ -45,11 +55,29 @@ def test_the_best_mean_is_chosen_and_of_equals_the_cheaper():
     assert page.choice(found) == []  # before all of it is there nothing is told
 
 
-def test_the_settings_in_use_are_what_the_stored_trainings_choose():
-    found = resume.stored(surrogate.STORE)
-    assert all(cases.done(case, found) for case in cases.tried())
-    assert page.chosen(found) == (cases.EPOCHS["nmnist"], cases.RATE["nmnist"], cases.SHIFT["nmnist"])
-    assert len(page.choice(found)) > 12
+def test_the_settings_in_use_are_the_best_of_those_tried_on_the_page():
+    rows = [row.strip("|").split("|") for row in PAGE.read_text(encoding="utf-8").splitlines() if row.startswith("| ")]
+    rows = [row for row in rows if len(row) == 6 and row[0] != " epochs "]
+    tried = {tuple(map(float, row[:3])): float(row[5].strip(" *")) for row in rows}
+    assert set(tried) == set(itertools.product(*cases.TRIED.values()))
+    settings = (cases.EPOCHS["nmnist"], cases.RATE["nmnist"], cases.SHIFT["nmnist"])
+    assert tried[settings] == max(tried.values())
+
+
+def test_what_was_tried_is_told_when_all_of_it_is_there():
+    found = [
+        made("nmnist", density, 5, 0.95 if setting == (45, 8e-3, 3) else 0.9, held=True, setting=setting)
+        for setting in itertools.product(*cases.TRIED.values())
+        for density in cases.TRIED_AT
+    ]
+    text = "\n".join(page.choice(found))
+    assert "45 epochs, rate 0.008, shift 3" in " ".join(text.split())
+    assert "| 45 | 0.008 | 3 | 0.950 | 0.950 | **0.9500** |" in text
+    assert max(map(len, text.splitlines())) <= 120
+    for record in found:
+        record["accuracy"] = 0.9 if record["shift"] else 0.95
+    with pytest.raises(AssertionError, match="held recordings choose"):
+        page.choice(found)
 
 
 def test_what_is_stored_is_not_run_again():

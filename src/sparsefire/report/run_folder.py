@@ -109,9 +109,9 @@ def read_curves(path: Path, column: str = "curve") -> dict[str, list[list[float]
 def load_network(run: Path) -> Any | None:
     """Return what the report draws of the model of a run, or None if the folder holds none.
 
-    A fully connected network, spiking or not, is loaded and has ``layers``, ``feature_names`` and ``classes``. Of any other network, and
-    of one that only the user's own code can make, the stored weights are counted: ``layers`` is None and
-    ``kept_by_layer`` lists them.
+    A fully connected network, spiking or not, is loaded and has ``layers``, ``feature_names`` and ``classes``. Of any
+    other network, and of one that only the user's own code can make, the stored weights are counted: ``layers`` is
+    None and ``kept_by_layer`` lists them.
 
     Raises:
         UserError: the model files are damaged.
