@@ -8,56 +8,57 @@ from numba import njit
 TOO_MANY, NOT_BINARY = -1, -2
 
 
-# Where the lowest bit of a word is: times a de Bruijn sequence, each place leaves another six bits on top.
-_SEQUENCE = 0x03F79D71B4CB0A89
-_PLACE = np.zeros(64, np.int64)
-for _bit in range(64):
-    _PLACE[((_SEQUENCE << _bit) & 0xFFFFFFFFFFFFFFFF) >> 58] = _bit
+# Which of eight flags are set, by the number that they make as bits, and how many.
+_PLACES, _COUNTS = np.zeros((256, 8), np.int32), np.zeros(256, np.int64)
+for _bits in range(256):
+    _set = [bit for bit in range(8) if _bits >> bit & 1]
+    _PLACES[_bits, : len(_set)], _COUNTS[_bits] = _set, len(_set)
+_GATHER = 0x0102040810204080  # times eight bytes of 0 or 1: their bits on top
 
 
 @njit(nogil=True, cache=True)
-def _word(part):
-    """Return which of 64 numbers are not zero as the bits of a word, and whether all those are one."""
-    word, bad = np.uint64(0), 0
-    zero, one = part.dtype.type(0), part.dtype.type(1)
-    for j in range(64):
-        word |= np.uint64(part[j] != zero) << np.uint64(j)
-        bad |= (part[j] != zero) & (part[j] != one)
-    return word, bad
+def _flag(numbers, flags):
+    """Write which numbers are not zero; return whether one of those is not one either."""
+    bad = 0
+    zero, one = numbers.dtype.type(0), numbers.dtype.type(1)
+    for j in range(len(numbers)):
+        flags[j] = np.uint8(numbers[j] != zero)
+        bad |= (numbers[j] != zero) & (numbers[j] != one)
+    return bad
 
 
 @njit(nogil=True, cache=True)
 def find(x, most, starts, index):
     """Write the non-zeros of x [rows, inputs] as compressed rows; return how many, or why not.
 
-    Gives up where more than a fraction ``most`` of the entries so far are not zero.
+    Gives up where more than a fraction ``most`` of the entries so far are not zero. Eight places are written at a time,
+    of which only those count that are set: ``index`` needs room for a row and eight more.
     """
     rows, inputs = x.shape
-    zero, one = x.dtype.type(0), x.dtype.type(1)
-    sequence, shift, lowest = np.uint64(_SEQUENCE), np.uint64(58), np.uint64(1)
+    gather_bits, top = np.uint64(_GATHER), np.uint64(56)
     count = 0
     spare = 4 * inputs
+    groups = -(-inputs // 8)
+    flags = np.zeros(8 * groups, np.uint8)
+    eights = flags.view(np.uint64)
+    busy = np.empty(groups + 1, np.int32)
     for row in range(rows):
         starts[row] = count
-        if count > most * row * inputs + spare or count + inputs > len(index):
+        if count > most * row * inputs + spare or count + inputs + 8 > len(index):
             return TOO_MANY
-        here = x[row]
-        whole = inputs - inputs % 64
-        for first in range(0, whole, 64):
-            word, bad = _word(here[first : first + 64])
-            if bad:
-                return NOT_BINARY
-            while word:
-                rest = word & (word - lowest)
-                index[count] = first + _PLACE[((word ^ rest) * sequence) >> shift]
-                count += 1
-                word = rest
-        for j in range(whole, inputs):
-            if here[j] != zero:
-                if here[j] != one:
-                    return NOT_BINARY
-                index[count] = j
-                count += 1
+        if _flag(x[row], flags):
+            return NOT_BINARY
+        many = 0
+        for group in range(groups):
+            busy[many] = group
+            many += eights[group] != 0
+        for k in range(many):
+            group = busy[k]
+            bits = (eights[group] * gather_bits) >> top
+            here, places = index[count : count + 8], _PLACES[bits]
+            for m in range(8):
+                here[m] = np.int32(8) * group + places[m]
+            count += _COUNTS[bits]
     starts[rows] = count
     return count
 

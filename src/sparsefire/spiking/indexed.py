@@ -92,7 +92,7 @@ def _found(rows: Tensor, most: float) -> tuple[np.ndarray, np.ndarray] | None:
 
     x = rows.detach().contiguous().numpy()
     starts = np.empty(len(x) + 1, np.int64)
-    index = np.empty(int(most * x.size) + 5 * x.shape[1] + 1, np.int32)
+    index = np.empty(int(most * x.size) + 5 * x.shape[1] + 9, np.int32)
     count = _indexed_kernels.find(x, most, starts, index)
     return None if count < 0 else (starts, index[:count].copy())
 
