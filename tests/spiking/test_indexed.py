@@ -63,7 +63,7 @@ def test_what_is_no_spike(value: float, place: int) -> None:
 def test_bad_shapes_and_types() -> None:
     weight = torch.randn(3, 5)
     for x in (torch.zeros(2, 4), torch.zeros(()), [[0.0] * 5]):
-        with pytest.raises(UserError, match="do not fit|is a tensor"):
+        with pytest.raises(UserError, match=r"do not fit|is a tensor"):
             linear_of_spikes(x, weight)
     for x in (torch.zeros(2, 5, dtype=torch.int64), torch.zeros(2, 5, dtype=torch.float64)):
         with pytest.raises(UserError, match="looked up"):
