@@ -119,9 +119,9 @@ def credits(replicates: int = 5) -> Markup:
     arms = {name: np.stack([distal_reward(k, paid=paid) for k in range(replicates)]) for name, paid in ARMS.items()}
     paid, unpaid = arms.values()
     shown = (
-        ("the synapse that earns the reward", "blue", paid[:, :, 0]),
-        ("the largest of the other 99", "warm", paid[:, :, 1:].max(axis=2)),
-        ("the same synapse, reward at any time", "ink", unpaid[:, :, 0]),
+        ("earns the reward", "blue", paid[:, :, 0]),
+        ("largest of the others", "warm", paid[:, :, 1:].max(axis=2)),
+        ("reward at any time", "ink", unpaid[:, :, 0]),
     )
     for name, colour, values in shown:
         points = []
