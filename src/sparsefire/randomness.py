@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -83,3 +84,18 @@ def integer(rng: Any, *key: int | str) -> int:
     True
     """
     return int.from_bytes(_digest(rng, key)[16:24], "little") >> 1
+
+
+def sequences_begun(modules: Iterable[Any]) -> list[tuple[Any, int]]:
+    """Return the modules that count their noise in ``begun``, as noisy neurons do, and how far they are.
+
+    To put them back after a look: ``for module, number in found: module.begun = number``.
+
+    >>> sequences_begun([object()])
+    []
+    """
+    return [
+        (module, module.begun)
+        for module in modules
+        if getattr(module, "noise", None) is not None and hasattr(module, "begun")
+    ]

@@ -70,3 +70,10 @@ def test_bad_shapes_and_types() -> None:
             linear_of_spikes(x, weight)
     with pytest.raises(UserError, match="bias"):
         linear_of_spikes(torch.zeros(2, 5), weight, torch.zeros(4))
+
+
+def test_a_single_row_and_no_inputs() -> None:
+    weight = torch.randn(3, 5)
+    x = torch.tensor([0.0, 1, 1, 0, 1])
+    torch.testing.assert_close(linear_of_spikes(x, weight), weight @ x)
+    assert linear_of_spikes(torch.zeros(2, 0), torch.zeros(3, 0)).shape == (2, 3)

@@ -146,6 +146,8 @@ def test_bad_wiring() -> None:
     for dtype in (torch.int64, "double"):
         with pytest.raises(UserError, match="floating-point"):
             Recurrent.from_wiring(LIF(2), ring, dtype=dtype)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="fit into"):
+        Recurrent.from_wiring(LIF(2, tau=100.0), ring, 50.0, dtype=torch.float16)
     with pytest.raises(UserError, match="no meaning"):
         Recurrent(CobaLIF(2)).wiring()
 

@@ -182,3 +182,9 @@ def test_plasticity_rules_share_the_steps_of_the_neurons() -> None:
     with pytest.raises(UserError, match="share their steps"):
         Sequential(Plastic(nn.Linear(3, 2), STDP(dt=1e-4)), LIF(2, dt=1e-3))
     Sequential(Plastic(nn.Linear(3, 2), STDP(dt=1e-4)), LIF(2, dt=1e-4))
+
+
+def test_something_called_stdp_is_no_rule() -> None:
+    part = nn.Identity()
+    part.stdp = "x"
+    Sequential(nn.Linear(3, 2), part, LIF(2))

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from sparsefire.randomness import sequences_begun
 from sparsefire.rules.call import call
 
 
@@ -24,11 +25,7 @@ class SameNoise:
     """
 
     def __init__(self, net: nn.Module) -> None:
-        self._begun = [
-            (module, module.begun)
-            for module in net.modules()
-            if getattr(module, "noise", None) is not None and hasattr(module, "begun")
-        ]
+        self._begun = sequences_begun(net.modules())
         self._cpu = torch.get_rng_state()
         self._cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
 

@@ -49,12 +49,12 @@ def linear_of_spikes(spikes: Tensor, weight: Tensor, bias: Tensor | None = None)
             "spikes are looked up on the CPU.", came=f"{spikes.dtype} on {spikes.device}",
             expected="float32 or float64, of the type of the weights",
         )  # fmt: skip
-    rows = spikes.reshape(-1, spikes.shape[-1])
+    rows = spikes.reshape(spikes.shape[:-1].numel(), spikes.shape[-1])
     found = _found(rows, 1.0)
     if found is None:
         other = rows[(rows != 0) & (rows != 1)]
         raise UserError("these are no spikes.", came=f"{float(other[0]):g}", expected="0 or 1")
-    return _Indexed.apply(rows, weight, bias, *found).unflatten(0, spikes.shape[:-1])
+    return _Indexed.apply(rows, weight, bias, *found).reshape(*spikes.shape[:-1], len(weight))
 
 
 def linear(layer: nn.Linear, x: Tensor, *, indexed: bool = True) -> Tensor:

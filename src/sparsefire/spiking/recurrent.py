@@ -14,7 +14,7 @@ from sparsefire.spiking.engine.drives import finite
 from sparsefire.spiking.neurons.cuba import CubaLIF
 from sparsefire.spiking.neurons.integrate_and_fire import IF
 from sparsefire.spiking.neurons.lif import LIF
-from sparsefire.spiking.neurons.neuron import Neuron, stacked
+from sparsefire.spiking.neurons.neuron import Neuron, stacked, unknown
 from sparsefire.spiking.neurons.srm import SRM0
 from sparsefire.wiring.graph import Wiring
 
@@ -117,6 +117,8 @@ class Recurrent(Neuron):
         )
         with torch.no_grad():
             linear.weight.copy_(torch.from_numpy(matrix / per_current[:, None]))
+        if not bool(linear.weight.isfinite().all()):
+            raise UserError("weights do not fit into the type.", came=f"{dtype}", expected="torch.float64")
         return cls(neurons, linear)
 
     def wiring(self) -> Wiring:
@@ -136,17 +138,17 @@ class Recurrent(Neuron):
         """Return no spikes, and neurons at rest."""
         return RecurrentState(self.zeros(batch, like), self.neurons.initial_state(batch, like))
 
-    def potential(self, state: Any) -> Tensor | None:
-        """Return that of the neurons."""
-        return self.neurons.potential(state[1])
+    def potential(self, state: Any) -> None:
+        """Return None: what is unknown has been told to the neighbours step by step."""
 
     def run(self, current: Tensor, state: Any) -> tuple[Tensor, RecurrentState]:
         """Return spikes and the state after the last step."""
         spikes, inner = state
         found = []
         for drive in current:
-            fired, inner = self.neurons.run((drive + self.weights(spikes)).unsqueeze(0), inner)
-            spikes = fired[0]
+            whole = (drive + self.weights(spikes)).unsqueeze(0)
+            fired, inner = self.neurons.run(whole, inner)
+            spikes = unknown(fired, self.neurons.potential(inner), whole)[0]
             found.append(spikes)
         return stacked(found, current), RecurrentState(spikes, inner)
 

@@ -51,8 +51,8 @@ class Sequential(nn.Sequential):
                 "two layers would draw the same noise.", came="two neurons with one rng",
                 expected="an rng for each layer", attempt="rng=0 for one, rng=1 for the other",
             )  # fmt: skip
-        rules = (getattr(part, "stdp", None) for part in self.modules())
-        steps = sorted({part.dt for part in (*neurons, *rules) if part is not None})
+        rules = (getattr(getattr(part, "stdp", None), "dt", None) for part in self.modules())
+        steps = sorted({part.dt for part in neurons} | {dt for dt in rules if isinstance(dt, float)})
         if steps and steps[-1] > steps[0] * (1 + 1e-6):
             raise UserError(
                 "neurons and rules of a chain share their steps.", came=f"dt = {steps[0]:g} s and {steps[-1]:g} s",

@@ -268,3 +268,14 @@ def test_noisy_neurons_are_left_where_they_were() -> None:
     with quiet(net):
         net(torch.zeros(2, 5, 3))
     assert net[1].begun == 0
+
+
+def test_a_parameter_called_noise_is_nobodys_business() -> None:
+    class Own(nn.Linear):
+        def __init__(self) -> None:
+            super().__init__(3, 4)
+            self.noise = nn.Parameter(torch.ones(8))
+
+    net = Own()
+    with quiet(net):
+        net(torch.zeros(2, 3))

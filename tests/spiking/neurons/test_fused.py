@@ -185,8 +185,8 @@ def test_a_nan_is_that_of_the_loop(slowly) -> None:
     for _ in range(2):
         for case in ({"escape": Escape()}, {"escape": Escape(form="linear"), "refractory": 2e-3}, {}):
             found.append(LIF(3, adaptation=ADAPTATION, rng=0, **case)(x))
-            assert bool(found[-1][0][:, 1, 2].isnan().all())
-            assert int(found[-1][0].isnan().sum()) == 8
+            assert bool(found[-1][0][3:, 1, 2].isnan().all())
+            assert int(found[-1][0].isnan().sum()) == 5
         slowly()
     for (fast, state), (slow, expected) in zip(found[:3], found[3:], strict=True):
         for a, b in zip((fast, *state), (slow, *expected), strict=True):

@@ -227,14 +227,17 @@ def test_a_step_is_not_longer_than_the_adaptation() -> None:
 
 @pytest.mark.parametrize("kind", [LIF, CubaLIF, CobaLIF, IF, SRM0])
 def test_whether_a_neuron_fires_on_a_current_that_is_no_number_is_unknown(kind: type) -> None:
+    cell = kind(3, stochastic=False)
     current = torch.full((20, 2, 3), 5.0)
     current[4, 0, 1] = torch.nan
-    spikes, state = kind(3)(current)
-    assert spikes[:, 0, 1].isnan().all()
-    spikes[:, 0, 1] = 0
-    assert not spikes.isnan().any()
-    again, _ = kind(3)(torch.ones(20, 2, 3), state)
+    spikes, state = cell(current)
+    assert spikes[4:, 0, 1].isnan().all()
+    assert spikes.isnan().sum() == 16  # the rest is known
+    again, _ = cell(torch.ones(20, 2, 3), state)
     assert again[:, 0, 1].isnan().all()
+    first, state = cell(current[:10])
+    second, _ = cell(current[10:], state)
+    torch.testing.assert_close(torch.cat([first, second]), spikes, equal_nan=True, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("kind", [Bernoulli, Poisson])
@@ -246,8 +249,25 @@ def test_chances_that_are_no_number_are_unknown(kind: type) -> None:
 
 
 def test_a_recurrent_layer_passes_what_is_unknown_on() -> None:
-    current = torch.full((10, 2, 3), torch.nan)
-    assert Recurrent(LIF(3))(current)[0].isnan().all()
+    weights = nn.Linear(3, 3, bias=False)
+    nn.init.ones_(weights.weight)
+    current = torch.ones(10, 1, 3)
+    current[4, 0, 1] = torch.nan
+    spikes, _ = Recurrent(LIF(3), weights)(current)
+    assert spikes[:4].isfinite().all()
+    assert spikes[4, 0].isnan().tolist() == [False, True, False]
+    assert spikes[5:].isnan().all()
+
+
+def test_neurons_without_numbers_are_asked_nothing() -> None:
+    spikes, _ = LIF(2)(torch.ones(3, 1, 2, device="meta"))
+    assert spikes.shape == (3, 1, 2)
+
+
+def test_noise_cannot_have_begun_less_than_never() -> None:
+    cell = Bernoulli(3, rng=0)
+    with pytest.raises(UserError, match="counted"):
+        cell.load_state_dict({**cell.state_dict(), "begun": torch.tensor(-5)})
 
 
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore:.*torch.jit:DeprecationWarning")

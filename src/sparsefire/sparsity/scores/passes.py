@@ -33,7 +33,7 @@ def quiet(net: nn.Module, rng: Any = None, *, evaluate: bool = False) -> Iterato
     """
     modes = {module: module.training for module in net.modules()}
     buffers = [(buffer, buffer.clone()) for buffer in net.buffers()]
-    begun = [(module, module.begun) for module in modes if getattr(module, "noise", None) and hasattr(module, "begun")]
+    begun = randomness.sequences_begun(modes)
     devices = sorted({p.device.index for p in net.parameters() if p.device.type == "cuda"})
     noise = randomness.integer(rng, "noise of a score")
     with torch.random.fork_rng(devices=devices), parametrize.cached():

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from sparsefire import masks
 from sparsefire.errors import UserError
+from sparsefire.randomness import sequences_begun
 from sparsefire.spiking.chips.constraints import device_of
 from sparsefire.spiking.chips.placing import layers_of
 from sparsefire.spiking.neurons.neuron import Neuron
@@ -214,7 +215,7 @@ def energy(net: nn.Module, x: Tensor, *, costs: Costs = HOROWITZ, samples: int |
     handles = [layer.register_forward_pre_hook(count(name)) for name, layer in found.items()]
     handles += [part.register_forward_hook(watch) for part in net.modules() if isinstance(part, Neuron)]
     modes = [(part, part.training) for part in net.modules()]
-    begun = [(part, part.begun) for part in net.modules() if isinstance(part, Neuron) and part.noise is not None]
+    begun = sequences_begun(net.modules())
     try:
         net.eval()(x)
     finally:

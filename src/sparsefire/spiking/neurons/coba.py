@@ -97,8 +97,8 @@ class CobaLIF(Firing):
 
         Args:
             current: [time, batch, 2, unit], what excites and what inhibits, or [time, batch, unit], one or the other by
-                its sign; an amount below 0 acts as one of the other kind. Floating point; where it is NaN, whether the
-                unit fired is NaN as well.
+                its sign; an amount below 0 acts as one of the other kind. Floating point; from where it is NaN, whether
+                the unit fires is NaN as well.
             state: from an earlier call, or None for rest.
 
         Raises:
@@ -108,7 +108,7 @@ class CobaLIF(Firing):
             return super().forward(current, state)
         begin = self.initial_state(current.shape[1], current) if state is None else self._checked(state, current)
         spikes, after = self.run(current, begin)
-        return unknown(spikes, after.v), after
+        return unknown(spikes, after.v, current), after
 
     def _both(self, current: Tensor) -> bool:
         return tuple(current.shape[2:]) == (2, *self.shape)

@@ -35,7 +35,7 @@ class Memoryless(Neuron):
             return chance + (fired - chance).detach(), state
         places = self.places(state.drawn)
         found = [self.draw(part, places, step) for step, part in enumerate(chance)]
-        return stacked(found, current).where(~chance.isnan(), chance), Drawn(self.later(state.drawn, len(current)))
+        return stacked(found, current), Drawn(self.later(state.drawn, len(current)))
 
 
 class Bernoulli(Memoryless):

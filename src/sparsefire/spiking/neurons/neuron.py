@@ -95,10 +95,10 @@ class Neuron(nn.Module):
         begun = state_dict.pop(prefix + "begun", None)  # a copy: torch hands none of the caller's on
         super()._load_from_state_dict(state_dict, prefix, *args)
         if begun is not None and self.noise is not None:
-            self.noise.begun = int(begun)
+            self.begun = int(begun)
 
     def _check_loaded(self, name: str, own: Tensor | None, given: Any) -> None:
-        """Raise where a parameter that is loaded could not have been given."""
+        """Raise where a parameter that is loaded is not finite, or a time constant shorter than a step."""
         if own is None or not isinstance(given, Tensor) or given.shape != own.shape or given.is_meta:
             return  # torch says what is wrong
         if not bool(torch.isfinite(given).all()):
@@ -122,7 +122,8 @@ class Neuron(nn.Module):
         """Return spikes [time, batch, unit] and the state after the last step.
 
         Args:
-            current: [time, batch, unit], floating point. Where it is NaN, whether the unit fired is NaN as well.
+            current: [time, batch, unit], floating point. Once it is NaN, whether the unit fires is NaN as well from
+                then on; a neuron that is refractory does not read it.
             state: from an earlier call, or None for rest.
 
         Raises:
@@ -138,7 +139,7 @@ class Neuron(nn.Module):
             )  # fmt: skip
         begin = self.initial_state(current.shape[1], current) if state is None else self._checked(state, current)
         spikes, after = self.run(current, begin)
-        return unknown(spikes, self.potential(after)), after
+        return unknown(spikes, self.potential(after), current), after
 
     def _checked(self, state: Any, current: Tensor) -> Any:
         """Return the state as the kind of tuple that it should be; without ``drawn``, noise begins anew."""
@@ -245,17 +246,19 @@ def check_step(dt: float, discretisation: str, **taus: Any) -> None:
             )  # fmt: skip
 
 
-def unknown(spikes: Tensor, v: Tensor | None) -> Tensor:
-    """Return spikes that are NaN where v [batch, unit] ended as NaN: comparisons with it say no, never unknown."""
-    if (
-        v is None
-        or torch.compiler.is_compiling()
-        or torch.jit.is_tracing()
-        or torch._C._are_functorch_transforms_active()
-    ):
+def unknown(spikes: Tensor, v: Tensor | None, current: Tensor) -> Tensor:
+    """Return spikes that are NaN where v [batch, unit] ended as NaN, from the first current on that is NaN.
+
+    Comparisons with NaN say no, never unknown. If no current is, NaN came with the state, and all steps are unknown.
+    """
+    if v is None or type(v) is not Tensor or torch.compiler.is_compiling() or torch.jit.is_tracing():
         return spikes
     lost = v.detach().isnan()
-    return spikes.masked_fill(lost, math.nan) if bool(lost.any()) else spikes
+    if torch._C._are_functorch_transforms_active() or (lost.device.type == "cpu" and not bool(lost.any())):
+        return spikes
+    came = current.detach().isnan()
+    came = came if came.ndim == spikes.ndim else came.any(2)  # excitation and inhibition apart
+    return spikes.masked_fill(lost & ((came.cumsum(0) > 0) | ~came.any(0)), math.nan)
 
 
 def detach(state: Any) -> Any:
