@@ -6,7 +6,6 @@ Usage: python docs/brains_rule_figures.py     (about two minutes; writes two pic
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +51,7 @@ def on_spike_trains(
         pre = np.zeros((1, 1, runs * d), np.uint8)
         pre[0, 0, rows * d + who] = 1
         fires = (weights[rows, who] > rng.random(runs)) & (spikes < record[-1])
-        change, state = rule.run(pre, fires[None, None], replace(wiring, weights=weights.reshape(-1)), state)
+        change, state = rule.run(pre, fires[None, None], wiring.with_weights(weights.reshape(-1)), state)
         weights = weights + change.reshape(runs, d)
         weights /= weights.sum(axis=1, keepdims=True)
         spikes += fires

@@ -131,3 +131,17 @@ def test_square_matrices_may_join_two_layers() -> None:
     matrix = sparse.coo_array(np.eye(3))
     assert Wiring.from_scipy(matrix).square
     assert not Wiring.from_scipy(matrix, layered=True).square
+
+
+def test_other_weights_on_the_same_arcs():
+    wiring = Wiring.from_edges([0, 0, 1], [1, 2, 2], [1.0, 2.0, 3.0])
+    given = np.array([4.0, 5.0, 6.0])
+    other = wiring.with_weights(given)
+    given[0] = 9.0
+    assert other.weights.tolist() == [4.0, 5.0, 6.0]
+    assert wiring.weights.tolist() == [1.0, 2.0, 3.0]
+    assert np.array_equal(other.transpose.weights, wiring.with_weights([4.0, 5.0, 6.0]).transpose.weights)
+    assert wiring.with_weights(0.5).weights.tolist() == [0.5] * 3
+    for wrong in (None, "x", [1.0], [1.0, 2.0, np.nan], [[1.0, 2.0, 3.0]]):
+        with pytest.raises(UserError):
+            wiring.with_weights(wrong)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -184,6 +184,21 @@ class Wiring:
         turned.__dict__["transpose"] = self
         return turned
 
+    def with_weights(self, weights: Any) -> Wiring:
+        """Return the same arcs with other weights: one number, or one for each arc in the order of ``receivers``.
+
+        Raises:
+            UserError: another number of weights, or some that are not finite.
+
+        >>> Wiring.from_edges([0, 1], [1, 0]).with_weights([0.5, -1.0]).weights.tolist()
+        [0.5, -1.0]
+        """
+        one = isinstance(weights, int | float | np.number)
+        found = _weights(np.full(self.arcs, weights) if one else weights, self.arcs)
+        if found is None:
+            raise UserError("weights are numbers.", came="None", expected=f"one, or [{self.arcs:,}]")
+        return replace(self, weights=found)
+
     def per_arc(self, values: Any, name: str = "values") -> np.ndarray:
         """Return one number per arc from one number, or one per edge in the order in which edges were given.
 
@@ -301,7 +316,10 @@ def _within(ids: np.ndarray, size: int, name: str) -> None:
 def _weights(values: Any, edges: int) -> np.ndarray | None:
     if values is None:
         return None
-    found = np.asarray(values, dtype=np.float64)
+    try:
+        found = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise UserError("weights are numbers.", came=repr(values)[:60], expected=f"[{edges:,}]") from None
     if found.shape != (edges,):
         raise UserError("weights are one per edge.", came=f"shape {found.shape}", expected=f"[{edges:,}]")
     wrong = np.flatnonzero(~np.isfinite(found))

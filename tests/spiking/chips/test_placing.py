@@ -8,7 +8,7 @@ from torch import nn
 
 from sparsefire import masks
 from sparsefire.errors import UserError
-from sparsefire.spiking import LIF, Chip, Sequential, constrain, cores
+from sparsefire.spiking import LIF, Chip, CobaLIF, Sequential, constrain, cores
 
 
 def test_cores_by_hand():
@@ -74,6 +74,27 @@ def test_convolutions_store_their_weights_for_each_neuron():
     assert cores(net, Chip(synapses_per_core=90), input_shape=(2, 6, 6)) == {"0": 10, "3": 5}
     with pytest.raises(UserError, match="convolution"):
         cores(net, Chip(synapses_per_core=90))
+
+
+@pytest.mark.parametrize("kind", [LIF, CobaLIF])
+def test_convolutions_have_as_many_positions_in_front_of_conductances(kind):
+    for conv, units, shape, taken in (
+        (nn.Conv2d(1, 8, 3), (8, 4, 4), (1, 6, 6), 13),  # 128 neurons, 10 a core
+        (nn.Conv1d(2, 3, 2), (3, 7), (2, 8), 3),
+        (nn.Conv3d(1, 2, 2), (2, 2, 2, 3), (1, 3, 3, 4), 3),
+    ):
+        net = Sequential(conv, kind(units))
+        assert cores(net, Chip(4, neurons_per_core=10), input_shape=shape) == {"0": taken}
+
+
+def test_the_fan_in_of_the_chip_counts():
+    layer, chip = nn.Linear(100, 10), Chip(4, fan_in=5, synapses_per_core=20)
+    assert cores(layer, chip) == {"": 3}  # 4 neurons of 5 a core
+    assert cores(layer, chip, fan_in=10) == {"": 5}
+    constrain(layer, chip)
+    assert cores(layer, chip) == {"": 3}
+    with pytest.raises(UserError, match="does not fit"):
+        cores(nn.Linear(100, 10), Chip(4, fan_in=21, synapses_per_core=20))
 
 
 @settings(max_examples=30, deadline=None)

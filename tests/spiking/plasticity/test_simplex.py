@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -96,7 +94,7 @@ def winners(firing: np.ndarray, alpha: float, runs: int, steps: int) -> np.ndarr
         pre = np.zeros((1, 1, runs * units), np.uint8)
         pre[0, 0, rows * units + who] = 1
         fires = weights[rows, who] > rng.random(runs)
-        wiring = replace(wiring, weights=weights.reshape(-1))
+        wiring = wiring.with_weights(weights.reshape(-1))
         change, state = rule.run(pre, fires[None, None], wiring, state)
         weights = weights + change.reshape(runs, units)
         weights /= weights.sum(axis=1, keepdims=True)
