@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from sparsefire.deploy import save_model
 from sparsefire.evaluate import biases_of, boosting_bytes, macs, stored_bytes, weights_of
 from sparsefire.randomness import stream
+from sparsefire.spiking import LIF, CobaLIF, Sequential
 from sparsefire.train.networks import build
 
 MLP = {"kind": "mlp", "widths": [64, 256, 256, 10]}
@@ -79,6 +80,27 @@ def test_shared_weights_are_stored_once_and_used_twice():
 )
 def test_dense_macs_are_torchs(network, shape):
     assert macs(network, shape) == torch_macs(network, shape)
+
+
+@pytest.mark.parametrize("kind", [LIF, CobaLIF])
+def test_layers_in_front_of_conductances_count_once(kind):
+    """Excitation and inhibition add up the same synapses, each in one of the two sums."""
+    assert macs(Sequential(nn.Linear(20, 8), kind(8), nn.Linear(8, 10)), (1, 20)) == 160 + 80
+    conv = Sequential(nn.Conv2d(1, 8, 3), kind((8, 4, 4)), nn.Flatten(), nn.Linear(128, 10))
+    assert macs(conv, (1, 1, 6, 6)) == 16 * 72 + 1280
+    assert macs(Sequential(nn.Conv1d(2, 3, 2), kind((3, 7))), (1, 2, 8)) == 7 * 12
+
+
+def test_layers_whose_input_is_given_by_name_count():
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one, self.two = nn.ConvTranspose1d(2, 3, 2), nn.Linear(6, 4)
+
+        def forward(self, x):
+            return self.two(input=self.one(input=x))
+
+    assert macs(Named(), (2, 5)) == 5 * 12 + 3 * 24
 
 
 @pytest.mark.parametrize(("description", "shape"), [(MLP, (64,)), (CNN, (3, 20, 14))])

@@ -9,7 +9,9 @@ from torch import nn
 
 import sparsefire as sf
 from sparsefire.errors import UserError
+from sparsefire.propagation import diagnose
 from sparsefire.propagation.trace import trace
+from sparsefire.spiking import LIF, CobaLIF, Sequential
 
 
 def test_sees_what_layers_give_and_leaves_the_network_alone() -> None:
@@ -67,6 +69,37 @@ def test_a_layer_used_twice_counts_once() -> None:
             return self.one(self.one(x).relu())
 
     assert [passage.layer.name for passage in trace(Twice()).passages] == ["one"]
+
+
+class _Spiking(nn.Module):
+    """Spikes over time, read out as their mean."""
+
+    def __init__(self, kind: type[nn.Module], conv: bool) -> None:
+        super().__init__()
+        dense = [nn.Linear(6, 5), kind(5, v_threshold=0.3), nn.Linear(5, 4), kind(4, v_threshold=0.3), nn.Linear(4, 3)]
+        shared = [nn.Conv1d(1, 5, 3), kind((5, 4), v_threshold=0.3), nn.Conv1d(5, 2, 2), kind((2, 3)), nn.Flatten()]
+        self.net = Sequential(*shared, nn.Linear(6, 3)) if conv else Sequential(*dense)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.net(x[None].expand(7, *x.shape))[0].mean(0)
+
+
+@pytest.mark.parametrize("conv", [False, True])
+def test_units_are_those_of_the_layer_where_excitation_and_inhibition_leave_apart(conv: bool) -> None:
+    x = 8 * torch.randn(10, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x = x[:, None] if conv else x
+    shapes = []
+    for kind in (LIF, CobaLIF):
+        torch.manual_seed(0)
+        net = _Spiking(kind, conv).double()
+        found = trace(net, x)
+        shapes.append([passage.given.shape for passage in found.passages])
+        for passage in found.passages:
+            assert torch.allclose(passage.given, passage.layer.module(passage.received), atol=1e-12)
+        assert found.chain
+        assert (found.passages[1].given != found.passages[1].given[0]).any()  # something was heard
+        assert list(diagnose(net, x, redraws=2).layers["outputs"]) == [shape[1] for shape in shapes[0]]
+    assert shapes[0] == shapes[1]
 
 
 class _Pair(nn.Module):

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 if TYPE_CHECKING:
     import torch
     from torch import nn
@@ -55,17 +53,16 @@ def macs(network: nn.Module | Mapping[str, Any], input_shape: Sequence[int]) -> 
         network = build(dict(network))
     total = 0
 
-    def count(layer: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    def count(layer: Any, inputs: tuple[Any, ...], named: dict[str, Any], output: Any) -> None:
         nonlocal total
+        entered = inputs[0] if inputs else named["input"]
         if isinstance(layer, nn.Linear):
-            positions = output.numel() // layer.out_features
-        elif layer.transposed:
-            positions = int(np.prod(inputs[0].shape[2:]))
+            positions = entered.shape[:-1].numel()  # what leaves may be two sums, of excitation and of inhibition
         else:
-            positions = int(np.prod(output.shape[2:]))
+            positions = (entered if layer.transposed else output).shape[-len(layer.kernel_size) :].numel()
         total += positions * (layer.weight.numel() if dense else int(layer.weight.count_nonzero()))
 
-    hooks = [layer.register_forward_hook(count) for _, layer in _layers(network)]
+    hooks = [layer.register_forward_hook(count, with_kwargs=True) for _, layer in _layers(network)]
     training = [module for module in network.modules() if module.training]
     try:
         network.eval()

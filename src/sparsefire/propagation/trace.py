@@ -30,7 +30,8 @@ class Passage:
         layer: the layer, in a plain copy of the network.
         exists: bool tensor of its weight's shape, True where a weight exists.
         received: its input, float64 [rows, inputs, ...].
-        given: its output, before activation and normalisation, float64 [rows, outputs, ...].
+        given: its output, before activation and normalisation, float64 [rows, outputs, ...]; the difference, where
+            the layer hands on its positive and negative contributions apart (``sparsefire.spiking.Sequential``).
         gradient: norm of the gradient of its weight, for an error of size 1 at the outputs of every row; existing
             weights only; 0 if it has no part in the output.
     """
@@ -184,7 +185,8 @@ def watched(layers: dict[str, Layer], seen: dict[str, tuple[Tensor, Tensor]]) ->
     def watch(name: str) -> Any:
         def hook(module: nn.Module, received: tuple[Any, ...], given: Any) -> None:
             if name not in seen and received and isinstance(given, Tensor):
-                both = (received[0], given)
+                apart = given.ndim == received[0].ndim + 1 and given.shape[1] == 2  # excite and inhibit
+                both = (received[0], given[:, 0] - given[:, 1] if apart else given)
                 seen[name] = (
                     both if not isinstance(module, nn.Linear) else (both[0].movedim(-1, 1), both[1].movedim(-1, 1))
                 )

@@ -14,6 +14,7 @@ from sparsefire import masks
 from sparsefire.errors import UserError
 from sparsefire.rules.local import FeedbackAlignment
 from sparsefire.sparsity import sparsify
+from sparsefire.spiking import CobaLIF, Sequential
 
 mse = nn.functional.mse_loss
 
@@ -90,6 +91,56 @@ def test_with_the_weights_themselves_it_is_autograd(kind: str) -> None:
     torch.testing.assert_close(loss, mse(net(x), y).detach())
     assert not loss.requires_grad
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in net.modules())
+
+
+def conductances() -> dict[str, tuple[nn.Module, tuple[int, ...]]]:
+    """Networks whose layers hand on excitation and inhibition apart, and the shape of a row and step."""
+
+    def cells(*units: int) -> CobaLIF:
+        return CobaLIF(units, v_threshold=0.3)
+
+    return {
+        "linear": (
+            Sequential(
+                nn.Linear(6, 5), cells(5), nn.Linear(5, 4), cells(4), nn.Linear(4, 3), cells(3), nn.Linear(3, 2),
+            ),
+            (6,),
+        ),
+        "negative": (Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 4), cells(4), nn.Linear(4, 2)), (6,)),
+        "conv": (
+            Sequential(
+                nn.Conv2d(1, 4, 2), cells(4, 3, 3), nn.Conv2d(4, 4, 2, groups=2), cells(4, 2, 2),
+                nn.Conv2d(4, 2, 2, padding=1, padding_mode="circular"), cells(2, 3, 3), nn.Flatten(), nn.Linear(18, 2),
+            ),
+            (1, 4, 4),
+        ),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("time", "batch"), [(1, 1), (2, 1), (1, 2), (6, 3)])
+@pytest.mark.parametrize("kind", sorted(conductances()))
+def test_errors_of_excitation_and_of_inhibition_come_back_apart(kind: str, time: int, batch: int) -> None:
+    torch.manual_seed(0)
+    net, shape = conductances()[kind]
+    net = net.double()
+    x = 10 * torch.randn(time, batch, *shape, generator=generator(3), dtype=torch.float64)
+    y = torch.randn(time, batch, 2, generator=generator(4), dtype=torch.float64)
+
+    def loss_of(made: tuple[Tensor, object], wanted: Tensor) -> Tensor:
+        return mse(made[0], wanted)
+
+    twin = copy.deepcopy(net)
+    loss_of(twin(x), y).backward()
+    expected = gradients(twin)
+    assert all(bool(slope.any()) for name, slope in expected.items() if name.endswith("bias"))
+    rule = FeedbackAlignment(rng=0)
+    rule(net, loss_of, x, y)
+    drawn = gradients(net)
+    assert not torch.allclose(drawn["0.weight"], expected["0.weight"])
+    net.zero_grad()
+    rule.feedback = {name: layer.weight.detach().clone() for name, layer in masks.layers(net).items()}
+    rule(net, loss_of, x, y)
+    torch.testing.assert_close(gradients(net), expected, rtol=1e-12, atol=1e-13)
 
 
 def test_errors_come_back_through_the_feedback_by_hand() -> None:

@@ -44,7 +44,9 @@ class FeedbackAlignment(FeedbackRule):
     The outputs are those of the true weights, and so are the gradients of each layer given its δ; only the way of δ
     to the layer below is another. In a linear network the weights turn until W and B agree so far that the update
     points downhill. Works on any network, chain or not, whose only matrices are those of linear and convolutional
-    layers; a layer that calls no ``forward``, its weight read directly, is not seen.
+    layers; a layer that calls no ``forward``, its weight read directly, is not seen. A layer that hands on its positive
+    and its negative contributions apart (:class:`~sparsefire.spiking.Sequential`) gets an error for each: that of
+    either sum comes back through those entries of B_l that would have contributed to it.
 
     Args:
         scale: standard deviation of the entries of B_l; None takes 1/√(entries that each input unit acts on), so that
@@ -129,17 +131,35 @@ class _Carry(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, output: Tensor, entered: Tensor, feedback: Tensor, layer: nn.Module) -> Tensor:
         ctx.mark_dirty(output)  # the same tensor and no view of it, which a later in-place ReLU could not write to
-        ctx.save_for_backward(feedback)
+        apart = output.ndim > entered.ndim  # [rows, 2, …]: positive and negative contributions
+        ctx.save_for_backward(feedback, entered if apart else None)
         ctx.layer, ctx.shape = layer, entered.shape
         return output
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, error: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        feedback = ctx.saved_tensors[0].to(error.dtype)
-        if isinstance(ctx.layer, nn.Linear):
-            return error, error @ feedback, None, None
-        return error, _through_convolution(ctx.layer, feedback, error, ctx.shape), None, None
+        feedback, entered = ctx.saved_tensors
+        feedback = feedback.to(error.dtype)
+
+        def back(part: Tensor, matrix: Tensor) -> Tensor:
+            if isinstance(ctx.layer, nn.Linear):
+                return part @ matrix
+            return _through_convolution(ctx.layer, matrix, part, ctx.shape)
+
+        found = back(error, feedback) if entered is None else _through_both(back, feedback, error, entered)
+        return error, found, None, None
+
+
+def _through_both(back: Callable[[Tensor, Tensor], Tensor], feedback: Tensor, error: Tensor, entered: Tensor) -> Tensor:
+    """Return the error by what entered, from those by the sums of positive and negative contributions [rows, 2, …]."""
+    up, down = feedback.clamp(min=0), torch.relu(-feedback)
+    excite, inhibit = error.unbind(1)
+    above = back(excite, up) + back(inhibit, down)
+    negative = entered < 0
+    if not bool(negative.any()):
+        return above
+    return torch.where(negative, -back(excite, down) - back(inhibit, up), above)  # there a positive weight inhibits
 
 
 def _through_convolution(layer: Any, feedback: Tensor, error: Tensor, shape: torch.Size) -> Tensor:

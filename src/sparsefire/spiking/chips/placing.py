@@ -27,7 +27,7 @@ def cores(
         chip: with ``synapses_per_core``, ``neurons_per_core``, ``bytes_per_core`` or several of them. A weight takes
             ``weight_bits`` of the bytes, 32 where that is None; biases lie with the neurons.
         input_shape: of one sample at one step, needed for convolutions.
-        fan_in: counts at most so many synapses for a neuron.
+        fan_in: counts at most so many synapses for a neuron; None takes that of the chip.
 
     Raises:
         UserError: no network, no chip; a neuron with more synapses than a core holds, by the name of its layer; more
@@ -39,7 +39,7 @@ def cores(
     found = layers_of(net)
     if not isinstance(chip, Chip):
         raise UserError("cores are those of a chip.", came=repr(chip), expected="Chip(synapses_per_core=…)")
-    fan_in = None if fan_in is None else whole("fan_in", fan_in)
+    fan_in = chip.fan_in if fan_in is None else whole("fan_in", fan_in)
     positions = _positions(net, input_shape)
     taken = {name: _packed(name, layer, positions.get(name, 1), chip, fan_in) for name, layer in found.items()}
     if chip.cores is not None and sum(taken.values()) > chip.cores:
@@ -99,7 +99,7 @@ def _positions(net: nn.Module, input_shape: tuple[int, ...] | None) -> dict[str,
         )
 
     def keep(name: str) -> Any:
-        return lambda _, __, output: found.update({name: output[0, 0].numel()})
+        return lambda layer, _, output: found.update({name: output.shape[-len(layer.kernel_size) :].numel()})
 
     handles = [layer.register_forward_hook(keep(name)) for name, layer in shared.items()]
     try:
