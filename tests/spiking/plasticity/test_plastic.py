@@ -12,6 +12,7 @@ from torch import nn
 
 from sparsefire import Wiring, masks, sparsify
 from sparsefire.errors import UserError
+from sparsefire.sparsity.parameterisation.product import Product
 from sparsefire.spiking import (
     LIF,
     STDP,
@@ -194,9 +195,18 @@ def scene(density: float | None, rng: int = 0) -> tuple[nn.Linear, list[tuple[to
     return made, pieces
 
 
+BOUNDS = [
+    {},
+    {"w_min": 0.0, "w_max": 1.0},
+    {"normalise": 20.0},
+    {"w_min": 0.0, "w_max": 0.3, "normalise": 20.0},  # the upper bound holds in many rows, which then do not add up
+    {"w_min": 0.15, "w_max": 1.0, "normalise": 20.0},  # and here the lower one
+]
+
+
 @pytest.mark.parametrize("density", [None, 0.5])
 @pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("bounds", [{}, {"w_min": 0.0, "w_max": 1.0}, {"normalise": 20.0}])
+@pytest.mark.parametrize("bounds", BOUNDS)
 def test_few_spikes_change_the_same_as_all_weights_gone_through(
     rule: Any, density: float | None, bounds: dict[str, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,6 +229,8 @@ def test_few_spikes_change_the_same_as_all_weights_gone_through(
         monkeypatch.setattr("sparsefire.spiking.plasticity.plastic.touched", original)
         ends.append(made.weight.detach().clone())
         states.append(state)
+        if len(bounds) == 3:
+            assert bool(((ends[-1].sum(1) - 20).abs() > 0.01).any())
     assert not torch.equal(ends[0], scene(density)[0].weight)
     additive = isinstance(rule, STDP) and "normalise" not in bounds
     torch.testing.assert_close(ends[0], ends[1], rtol=0, atol=0 if additive else 1e-5)
@@ -270,6 +282,108 @@ def test_weights_set_from_outside_are_bounded_with_the_next_call() -> None:
     assert bool((twin.layer.weight == 0.1).all())
 
 
+def test_rows_that_do_not_change_rest_however_many_spikes_came() -> None:
+    made = layer()
+    plastic = Plastic(made, STDP(a_plus=0.01), w_min=0.0, w_max=0.4, normalise=3.0)
+    masks.write_weight_(made, torch.rand(7, 12) ** 3)
+    plastic.bound_()
+    before = made.weight.detach().clone()
+    assert float(before.sum(1).max()) < 2.99  # all rows would move if they were normalised
+    pre, post = torch.ones(20, 1, 12), torch.zeros(20, 1, 7)
+    post[-1, 0, 2] = 1
+    assert _touched.touched(pre, post, before.numpy(), None) is None
+    plastic.stdp = STDP(a_plus=0.01, a_minus=0.0)
+    plastic.learn(pre, post)
+    changed = (made.weight.detach() != before).any(1)
+    assert changed.nonzero().flatten().tolist() == [2]
+
+
+def test_weights_written_behind_the_back_of_torch() -> None:
+    """Other memory is seen; what ``.data`` writes to the same is not, and bound_ is for that."""
+    plastic = Plastic(layer(), STDP(), w_min=0.0, w_max=1.0)
+    pre, post = torch.zeros(1, 1, 12), torch.zeros(1, 1, 7)
+    weight = plastic.layer.weight
+    for _ in range(3):
+        plastic.learn(pre, post)
+        for _ in range(2):  # the memory of the first may be given to the second
+            nn.utils.vector_to_parameters(torch.full((7 * 12 + 7,), 5.0), plastic.layer.parameters())
+        plastic.learn(pre, post)
+        assert bool((weight == 1).all())
+        address = weight.data_ptr()
+        weight.data = torch.full((7, 12), 5.0)
+        weight.data = torch.full((7, 12), 5.0)
+        assert weight.data_ptr() != address
+        plastic.learn(pre, post)
+        assert bool((weight == 1).all())
+    weight.data.fill_(5.0)
+    plastic.bound_()
+    assert bool((weight == 1).all())
+
+
+@pytest.mark.parametrize("density", [None, 0.5])
+@pytest.mark.parametrize("copied", [False, True])
+@pytest.mark.parametrize("bounds", [{}, {"w_min": 0.0, "w_max": 0.2}, {"normalise": 2.0}])
+def test_tensors_of_inference_mode_learn_there(density: float | None, copied: bool, bounds: dict[str, float]) -> None:
+    """They count no writes, so that all are bounded each time."""
+    pre, post = spikes()
+    plain = Plastic(layer(density=density), STDP(), **bounds)
+    with torch.inference_mode():
+        own = copy.deepcopy(plain) if copied else Plastic(layer(density=density), STDP(), **bounds)
+        weight = masks.own_parameter(own.layer)
+        assert weight.is_inference()
+    for _ in range(2):
+        plain.learn(pre, post)
+        with torch.inference_mode():
+            own.learn(pre, post)
+            assert torch.equal(own.layer.weight, plain.layer.weight)
+    with torch.inference_mode():
+        masks.write_weight_(own.layer, torch.full((7, 12), 5.0))
+        own.learn(torch.zeros(1, 1, 12), torch.zeros(1, 1, 7))
+        if "normalise" in bounds:
+            torch.testing.assert_close(own.layer.weight.sum(1), torch.full((7,), 2.0))
+        else:
+            assert float(own.layer.weight.max()) == pytest.approx(bounds.get("w_max", 5.0))
+    for change in (lambda: own.learn(pre, post), own.bound_):
+        with pytest.raises(UserError, match="lets nobody change"):
+            change()
+    copy.deepcopy(own).learn(pre, post)  # as the error says
+
+
+def test_another_mask_of_as_many_writes_is_another_mask() -> None:
+    plastic = Plastic(layer(density=0.5), STDP(), w_min=0.1, w_max=1.0)
+    pre, post = torch.zeros(1, 1, 12), torch.zeros(1, 1, 7)
+    plastic.learn(pre, post)
+    own: Any = masks.mask_of(plastic.layer)
+    assert plastic._bounded()
+    fresh = ~own.mask.clone()
+    assert fresh._version == own.mask._version
+    own.mask, own.kept = fresh, fresh.float()
+    assert not plastic._bounded()
+    plastic.learn(pre, post)
+    assert bool((plastic.layer.weight[fresh] >= 0.1).all())  # weights that came in at 0, below the bound
+    assert bool((plastic.layer.weight[~fresh] == 0).all())
+    square = Plastic(nn.Linear(12, 12), STDP(), w_min=0.1, w_max=1.0)
+    sparsify(square.layer, 0.3, rng=0)
+    square.learn(pre, pre)
+    own = masks.mask_of(square.layer)
+    own.mask, own.kept = own.mask.T, own.kept.T  # of the same memory too
+    square.learn(pre, pre)
+    assert bool((square.layer.weight[own.mask] >= 0.1).all())
+
+
+def test_factors_that_move_are_weights_that_move() -> None:
+    plastic = Plastic(layer(), STDP(), w_min=0.0, w_max=0.2)
+    masks.attach_(plastic.layer, Product(torch.ones(7, 12, dtype=torch.bool), plastic.layer.weight))
+    plastic.bound_()
+    torch.testing.assert_close(plastic.layer.weight.max(), torch.tensor(0.2))
+    own: Any = masks.mask_of(plastic.layer)
+    with torch.no_grad():
+        own.factor.mul_(2)
+    torch.testing.assert_close(plastic.layer.weight.max(), torch.tensor(0.4))
+    plastic.learn(torch.zeros(1, 1, 12), torch.zeros(1, 1, 7))
+    torch.testing.assert_close(plastic.layer.weight.max(), torch.tensor(0.2))
+
+
 def test_what_is_wrong_is_told_for_few_spikes_too() -> None:
     plastic = Plastic(nn.Linear(200, 100), STDP())
     pre, post = torch.zeros(1, 1, 200), torch.zeros(1, 1, 100)
@@ -285,6 +399,11 @@ def test_what_is_wrong_is_told_for_few_spikes_too() -> None:
     with torch.no_grad():
         plastic.layer.weight[3, 7] = float("nan")
     pre[0, 0, 7] = 1
+    with pytest.raises(UserError, match="finite"):
+        plastic.learn(pre, post)
+    pre[0, 0, 7], pre[0, 0, 8] = 0, 1
+    plastic.learn(pre, post)  # does not read the weight that is NaN
+    plastic.w_max = 1.0
     with pytest.raises(UserError, match="finite"):
         plastic.learn(pre, post)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -35,7 +35,8 @@ class Plastic(nn.Module):
     the rows that change; a silent call costs nothing but its traces. This holds on the CPU for rules of two factors
     that learn in place; a :class:`~sparsefire.spiking.ThreeFactor`, which turns what past spikes have left into changes
     at any time, goes through all weights. Weights that were set from outside are bounded and normalised with the next
-    call, all of them.
+    call, all of them; but torch does not count writes through ``weight.data``: call :meth:`bound_` after these. With
+    neither bounds nor ``normalise``, a weight that was set to NaN raises only with a call that reads it.
 
     Under the constraints of a chip (:func:`~sparsefire.spiking.constrain`) the rule reads, changes, normalises and
     bounds the stored numbers; what devices make of them stays theirs.
@@ -46,7 +47,8 @@ class Plastic(nn.Module):
         stdp: a rule: :class:`~sparsefire.spiking.STDP` and its siblings, :class:`~sparsefire.spiking.ThreeFactor`.
         w_min, w_max: bounds that hold after each call; none by default.
         normalise: sum of absolute weights that reach each neuron, held by scaling; above 0, None to let it be.
-            Normalised first, then bounded, which may move the sum; the next call that changes the row mends it.
+            Normalised first, then bounded, which may move the sum; the next call that changes a weight of the neuron
+            scales anew, then bounds.
         into: ``"weight"`` or ``"grad"``.
 
     Raises:
@@ -80,8 +82,8 @@ class Plastic(nn.Module):
         if self.w_min > self.w_max:
             raise UserError("the bounds cross.", came=f"{w_min} and {w_max}", expected="w_min of at most w_max")
         self.normalise = None if normalise is None else finite("normalise", normalise, 0.0, least=False)
-        self._known: tuple[Any, Synapses] | None = None
-        self._held: tuple[Any, ...] | None = None  # the weights, as they were when all were within their bounds
+        self._known: tuple[Seen | None, Synapses] | None = None
+        self._held: tuple[Seen | None, tuple[Any, ...]] | None = None  # when all weights were within which bounds
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_known": None, "_held": None}  # versions are those of these tensors, not of copies
@@ -104,8 +106,11 @@ class Plastic(nn.Module):
             The state at the end.
 
         Raises:
-            UserError: as of the rule; a reward that the rule has no use for.
+            UserError: as of the rule; a reward that the rule has no use for; outside ``torch.inference_mode``, weights
+                that were made under it.
         """
+        if self.into == "weight":
+            self._check_writable()
         options: dict[str, Any] = {"mask": self._synapses()}
         if isinstance(self.stdp, ThreeFactor):
             options["reward"] = reward
@@ -113,7 +118,7 @@ class Plastic(nn.Module):
             raise UserError(
                 "this rule has no use for a reward.", came=type(self.stdp).__name__, expected="RewardSTDP(…)"
             )
-        few = self._touched(pre, post)
+        few = self._touched(pre, post, options["mask"])
         if few is not None:
             change, after = self.stdp.run(pre, post, few, state=state)
             self._write_touched(few, torch.from_numpy(few.weights + change))
@@ -121,8 +126,13 @@ class Plastic(nn.Module):
         weight = masks.stored_weight(self.layer)
         change, after = self.stdp.run(pre, post, weight, state=state, **options)
         if self.into == "weight":
-            if not self._bounded() or bool(torch.as_tensor(change).any()):
-                self._write(weight + change)
+            bounded = self._bounded()
+            if not bounded or bool(torch.as_tensor(change).any()):
+                values = weight + change
+                rows = None
+                if bounded and self.normalise is not None:
+                    rows = (values - weight).abs_().amax(dim=1, keepdim=True) > 0  # faster than != and any
+                self._write(values, rows)
             return after
         own: Any = masks.mask_of(self.layer)
         if own is not None and type(own) is not Masked:
@@ -135,33 +145,38 @@ class Plastic(nn.Module):
 
     @torch.no_grad()
     def bound_(self) -> None:
-        """Normalise and bound the weights as they are."""
+        """Normalise and bound the weights as they are, all of them."""
+        self._check_writable()
         self._write(masks.stored_weight(self.layer).clone())
 
-    def _write(self, weight: Tensor) -> None:
-        """Set all weights; ``weight`` is changed in place."""
-        masks.write_weight_(self.layer, self._within(weight, self.normalise))
+    def _write(self, weight: Tensor, rows: Tensor | None = None) -> None:
+        """Set all weights, of which ``rows`` [out, 1] are normalised, None for all; ``weight`` is changed in place.
+
+        Where a bound holds, a row need not add up, and rests until one of its weights changes, however few spikes came.
+        """
+        masks.write_weight_(self.layer, self._within(weight, self.normalise, rows))
         self._held = self._now()
 
-    def _within(self, weight: Tensor, normalise: float | None) -> Tensor:
+    def _within(self, weight: Tensor, normalise: float | None, rows: Tensor | None = None) -> Tensor:
         """Normalise rows, and bound, in place."""
         if normalise is not None:
             total = weight.abs().sum(dim=1, keepdim=True)
-            weight *= torch.where(total > 0, normalise / total, torch.ones_like(total))
+            scaled = total > 0 if rows is None else rows & (total > 0)
+            weight *= torch.where(scaled, normalise / total, torch.ones_like(total))
         if self.w_min > -math.inf or self.w_max < math.inf:
             weight.clamp_(self.w_min, self.w_max)  # weights that do not exist become zero again where they are written
         return weight
 
-    def _touched(self, pre: Any, post: Any) -> Touched | None:
+    def _touched(self, pre: Any, post: Any, synapses: Synapses | None) -> Touched | None:
         """Return the weights that spikes touch where they are few and can be changed by themselves, else None."""
         weight = masks.own_parameter(self.layer).detach()
         if (
             self.into != "weight" or not isinstance(self.stdp, TraceRule | SimplexSTDP) or not self._bounded()
             or weight.device.type != "cpu" or weight.dtype not in (torch.float32, torch.float64)
-            or not all(type(part) is Masked or getattr(part, "stores", False) for part in self._parts())
+            or not all(_plain(part) for part in self._parts())
         ):  # fmt: skip
             return None
-        return touched(pre, post, weight.numpy(), self._synapses())
+        return touched(pre, post, weight.numpy(), synapses)
 
     def _write_touched(self, few: Touched, values: Tensor) -> None:
         """Set the weights that spikes have touched, and what has to move with them."""
@@ -179,15 +194,24 @@ class Plastic(nn.Module):
 
     def _bounded(self) -> bool:
         """Whether all weights are as the last call left them, or may be anything."""
-        free = self.normalise is None and self.w_min == -math.inf and self.w_max == math.inf
-        now, held = self._now(), self._held
-        return free or (held is not None and now[0] is held[0] and now[1] is held[1] and now[2:] == held[2:])
+        if self.normalise is None and self.w_min == -math.inf and self.w_max == math.inf:
+            return True
+        now = self._now()
+        return self._held is not None and now[1] == self._held[1] and _same(now[0], self._held[0])
 
-    def _now(self) -> tuple[Any, ...]:
+    def _now(self) -> tuple[Seen | None, tuple[Any, ...]]:
         """Return what tells whether somebody else has written to the weights, or has moved the mask or the bounds."""
-        weight, own = masks.own_parameter(self.layer), masks.mask_of(self.layer)
-        moved = None if own is None else own.mask._version
-        return weight, own, weight._version, moved, self.w_min, self.w_max, self.normalise
+        own = masks.mask_of(self.layer)
+        others = [tensor for part in self._parts() if not _plain(part) for tensor in part.parameters()]
+        tensors = (masks.own_parameter(self.layer), *(() if own is None else (own.mask,)), *others)
+        return _see(tensors), (self.w_min, self.w_max, self.normalise)
+
+    def _check_writable(self) -> None:
+        if masks.own_parameter(self.layer).is_inference() and not torch.is_inference_mode_enabled():
+            raise UserError(
+                "torch lets nobody change this weight here.", came="a weight made under torch.inference_mode",
+                expected="to learn there too", attempt="copy.deepcopy(…) outside inference_mode",
+            )  # fmt: skip
 
     def _parts(self) -> Any:
         return self.layer.parametrizations["weight"] if parametrize.is_parametrized(self.layer, "weight") else ()  # type: ignore[index]
@@ -197,11 +221,45 @@ class Plastic(nn.Module):
         own = masks.mask_of(self.layer)
         if own is None:
             return None
-        now = (own.mask, own.mask._version)
-        if self._known is None or self._known[0][0] is not now[0] or self._known[0][1] != now[1]:
+        now = _see((own.mask,))
+        if self._known is None or not _same(now, self._known[0]):
             self._known = (now, Synapses.from_mask(own.mask))
         return self._known[1]
 
     def extra_repr(self) -> str:
         """Return the rule."""
         return f"stdp={self.stdp!r}"
+
+
+class Seen(NamedTuple):
+    """Tensors at one time.
+
+    Attributes:
+        tensors: which.
+        memory: theirs, held so that no other tensor comes to lie at their addresses.
+        marks: of each its address and how often it was written to.
+    """
+
+    tensors: tuple[Tensor, ...]
+    memory: tuple[Tensor, ...]
+    marks: tuple[tuple[int, int], ...]
+
+
+def _see(tensors: tuple[Tensor, ...]) -> Seen | None:
+    """Return what tells tensors from what becomes of them; None for those of inference mode, which count no writes."""
+    if any(one.is_inference() for one in tensors):
+        return None
+    marks = tuple((one.data_ptr(), one._version) for one in tensors)
+    return Seen(tensors, tuple(one.detach() for one in tensors), marks)
+
+
+def _same(now: Seen | None, then: Seen | None) -> bool:
+    """Whether these are the same tensors, and nobody has replaced their memory or written to it since."""
+    if now is None or then is None or now.marks != then.marks:
+        return False
+    return all(one is other for one, other in zip(now.tensors, then.tensors, strict=True))
+
+
+def _plain(part: Any) -> bool:
+    """Whether a parametrisation leaves the stored numbers as they are, where they exist."""
+    return type(part) is Masked or getattr(part, "stores", False)
