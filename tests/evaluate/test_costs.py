@@ -91,6 +91,18 @@ def test_layers_in_front_of_conductances_count_once(kind):
     assert macs(Sequential(nn.Conv1d(2, 3, 2), kind((3, 7))), (1, 2, 8)) == 7 * 12
 
 
+def test_every_step_of_a_convolution_counts():
+    class Steps(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = Sequential(nn.Conv1d(2, 3, 2), LIF((3, 7)), nn.Flatten(), nn.Linear(21, 4))
+
+        def forward(self, x):
+            return self.net(x.expand(5, *x.shape))[0].mean(0)
+
+    assert macs(Steps(), (2, 8)) == 5 * (7 * 12 + 84)
+
+
 def test_layers_whose_input_is_given_by_name_count():
     class Named(nn.Module):
         def __init__(self):

@@ -59,7 +59,9 @@ def macs(network: nn.Module | Mapping[str, Any], input_shape: Sequence[int]) -> 
         if isinstance(layer, nn.Linear):
             positions = entered.shape[:-1].numel()  # what leaves may be two sums, of excitation and of inhibition
         else:
-            positions = (entered if layer.transposed else output).shape[-len(layer.kernel_size) :].numel()
+            places = (entered if layer.transposed else output).shape[-len(layer.kernel_size) :].numel()
+            rows = entered.shape[0] if entered.ndim == len(layer.kernel_size) + 2 else 1  # steps of a spiking chain
+            positions = rows * places
         total += positions * (layer.weight.numel() if dense else int(layer.weight.count_nonzero()))
 
     hooks = [layer.register_forward_hook(count, with_kwargs=True) for _, layer in _layers(network)]
