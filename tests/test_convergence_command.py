@@ -208,6 +208,7 @@ def test_ctrl_c_stops_a_long_command(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-c", code, *words, "--out", "out"], cwd=tmp_path, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs do not hear it
     )  # fmt: skip
     try:
         waited = time.monotonic() + 120

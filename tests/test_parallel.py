@@ -165,6 +165,11 @@ def test_workers_available_is_within_the_affinity():
     assert 1 <= workers_available() <= len(os.sched_getaffinity(0))
 
 
+def hear_ctrl_c():
+    """In a child: a shell that runs the tests in the background has told all of its children not to."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_keyboard_interrupt_stops_cleanly(workers, tmp_path):
     code = f"""
@@ -184,7 +189,7 @@ def test_keyboard_interrupt_stops_cleanly(workers, tmp_path):
     """
     process = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        start_new_session=True,
+        start_new_session=True, preexec_fn=hear_ctrl_c,
     )  # fmt: skip
     assert process.stdout.readline() == "ready\n"
     time.sleep(0.3)
