@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sparsefire.errors import UserError
 from sparsefire.spiking.neurons.firing import Firing
-from sparsefire.spiking.neurons.neuron import check_step, stacked, unknown
+from sparsefire.spiking.neurons.neuron import check_step, stacked
 
 
 class CobaLIFState(NamedTuple):
@@ -92,23 +92,9 @@ class CobaLIF(Firing):
         g_e, g_i, rest, raised = (zero.clone() for _ in range(4))
         return CobaLIFState(g_e, g_i, zero + self.v_leak.to(zero), rest, raised, self.drawn(batch, like))
 
-    def forward(self, current: Tensor, state: Any = None) -> tuple[Tensor, CobaLIFState]:
-        """Return spikes [time, batch, unit] and the state after the last step.
-
-        Args:
-            current: [time, batch, 2, unit], what excites and what inhibits, or [time, batch, unit], one or the other by
-                its sign; an amount below 0 acts as one of the other kind. Floating point; from where it is NaN, whether
-                the unit fires is NaN as well.
-            state: from an earlier call, or None for rest.
-
-        Raises:
-            UserError: for currents of another shape, a state of another batch size.
-        """
-        if not isinstance(current, Tensor) or not current.is_floating_point() or not self._both(current):
-            return super().forward(current, state)
-        begin = self.initial_state(current.shape[1], current) if state is None else self._checked(state, current)
-        spikes, after = self.run(current, begin)
-        return unknown(spikes, after.v, current), after
+    def fits(self, current: Tensor) -> bool:
+        """Whether a current is one amount for each unit, or two."""
+        return self._both(current) or super().fits(current)
 
     def _both(self, current: Tensor) -> bool:
         return tuple(current.shape[2:]) == (2, *self.shape)

@@ -114,6 +114,10 @@ class Neuron(nn.Module):
         """Return what decides over spikes, [batch, unit], in which a NaN stays; None without memory."""
         return getattr(state, "v", None)
 
+    def fits(self, current: Tensor) -> bool:
+        """Whether a current is of a shape that these neurons take."""
+        return current.ndim == 2 + len(self.shape) and tuple(current.shape[2:]) == self.shape
+
     def run(self, current: Tensor, state: Any) -> tuple[Tensor, Any]:
         """Return spikes and the state after the last step; currents and state are of the right shape."""
         raise NotImplementedError
@@ -132,7 +136,7 @@ class Neuron(nn.Module):
         if not isinstance(current, Tensor) or not current.is_floating_point():
             came = f"{current.dtype}" if isinstance(current, Tensor) else type(current).__name__
             raise UserError("a current is a floating-point tensor.", came=came, expected="[time, batch, unit]")
-        if current.ndim != 2 + len(self.shape) or tuple(current.shape[2:]) != self.shape:
+        if not self.fits(current):
             raise UserError(
                 "the current does not fit the neurons.", came=f"shape {list(current.shape)}",
                 expected=f"[time, batch, {', '.join(map(str, self.shape))}]",
