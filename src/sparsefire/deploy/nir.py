@@ -20,8 +20,8 @@ from sparsefire.deploy._nir_file import check_path, library, read_graph, write_g
 from sparsefire.deploy._nir_nodes import LOST, SUPPORTED, losses, module_of, node_of, plain, unsupported
 from sparsefire.errors import UserError
 from sparsefire.spiking import Sequential, SpikingPerceptron
-from sparsefire.spiking._numbers import choice
-from sparsefire.spiking.neurons.neuron import DISCRETISATIONS, Neuron, positive
+from sparsefire.spiking._numbers import choice, number
+from sparsefire.spiking.neurons.neuron import DISCRETISATIONS, Neuron
 
 Path = str | os.PathLike[str]
 
@@ -133,7 +133,7 @@ def from_nir(path: Path, *, dt: float | None = None, discretisation: str | None 
     """
     check_path(path)
     if dt is not None:
-        positive("dt", dt)
+        number("dt", dt)
     if discretisation is not None:
         choice("discretisation", discretisation, DISCRETISATIONS)
     graph = read_graph(path, SUPPORTED)

@@ -14,7 +14,7 @@ def finite(name: str, value: Any, expected: str = "a finite number") -> float:
     """Return a finite number of either sign."""
     good = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
     if not good or not np.isfinite(float(value)):
-        raise UserError(f"{name} is no number.", came=repr(value)[:60], expected=expected)
+        raise UserError(f"{name} is out of range.", came=repr(value)[:60], expected=expected)
     return float(value)
 
 
@@ -43,6 +43,15 @@ def array(name: str, values: Any, kinds: str = "buif") -> np.ndarray:
         return found.astype(float)
     except (TypeError, ValueError, RuntimeError):  # the last of tensors that need a gradient
         raise UserError(f"{name}: these are no numbers.", came=repr(values)[:60], expected="an array") from None
+
+
+def finite_array(name: str, values: Any) -> np.ndarray:
+    """Return finite numbers of any shape, float64."""
+    found = array(name, values.detach().cpu() if hasattr(values, "detach") else values)
+    wrong = ~np.isfinite(found)
+    if wrong.any():
+        raise UserError(f"{name} must be finite.", came=f"{found[wrong][0]}", expected="finite numbers")
+    return found
 
 
 def choice(name: str, value: Any, choices: tuple[str, ...]) -> str:

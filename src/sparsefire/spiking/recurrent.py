@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from sparsefire.errors import UserError
+from sparsefire.spiking._numbers import finite_array
 from sparsefire.spiking.engine._cells import cells
-from sparsefire.spiking.engine.drives import finite
 from sparsefire.spiking.neurons.cuba import CubaLIF
 from sparsefire.spiking.neurons.integrate_and_fire import IF
 from sparsefire.spiking.neurons.lif import LIF
@@ -102,7 +102,7 @@ class Recurrent(Neuron):
         if not wiring.square or wiring.units != neurons.units:
             came = f"{wiring.shape[0]:,} → {wiring.shape[1]:,} units, {'square' if wiring.square else 'two layers'}"
             raise UserError("the wiring is not among these neurons.", came=came, expected=f"{neurons.units:,}, square")
-        given = finite("weights", wiring.weights if weights is None else weights)
+        given = finite_array("weights", wiring.weights if weights is None else weights)
         if given.shape not in ((), (wiring.arcs,)):
             raise UserError(
                 "weights are one number, or one for each arc.", came=f"shape {given.shape}",

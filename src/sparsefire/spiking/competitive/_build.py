@@ -10,10 +10,10 @@ import numpy as np
 
 from sparsefire.errors import UserError
 from sparsefire.randomness import stream
-from sparsefire.spiking._numbers import choice
+from sparsefire.spiking._numbers import choice, number
 from sparsefire.spiking.competitive import _kernel
 from sparsefire.spiking.competitive._kernel import Clock, Competition, Learning, Membrane, State
-from sparsefire.spiking.competitive.rule import CompetitiveRule, number
+from sparsefire.spiking.competitive.rule import CompetitiveRule
 from sparsefire.spiking.competitive.votes import VOTES
 from sparsefire.wiring.draw import whole
 from sparsefire.wiring.generators import fixed_fan_in

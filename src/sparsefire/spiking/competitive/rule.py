@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
 
-import numpy as np
-
-from sparsefire.errors import UserError
+from sparsefire.spiking._numbers import number
 
 
 @dataclass(frozen=True)
@@ -54,16 +52,3 @@ class CompetitiveRule:
             number(name, getattr(self, name), zero=True)
         for name in ("w_max", "tau_plus", "tau_minus", "tau_y"):
             number(name, getattr(self, name))
-
-
-def number(name: str, value: object, *, zero: bool = False) -> float:
-    """Return a finite number above 0 (or from 0 on) after checking it.
-
-    >>> number("rate", 2)
-    2.0
-    """
-    good = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    if not good or not np.isfinite(value) or value < 0 or (value == 0 and not zero):  # type: ignore[call-overload,operator]
-        expected = "a finite number, 0 or more" if zero else "a finite number above 0"
-        raise UserError(f"{name} is out of range.", came=f"{name}={value!r}", expected=expected)
-    return float(value)  # type: ignore[arg-type]

@@ -8,8 +8,9 @@ import numpy as np
 
 from sparsefire.errors import UserError
 from sparsefire.randomness import integer
+from sparsefire.spiking._numbers import finite_array
 from sparsefire.spiking.engine import _kernels, _parts
-from sparsefire.spiking.engine.drives import Arrivals, PoissonDrive, finite, per_unit, poisson_tables
+from sparsefire.spiking.engine.drives import Arrivals, PoissonDrive, per_unit, poisson_tables
 from sparsefire.wiring.graph import Wiring
 
 BLOCK = 4096  # units whose potentials and arrivals of one step stay in the cache
@@ -18,7 +19,7 @@ MOST_BLOCKS = 64
 
 def in_steps(name: str, seconds: Any, dt: float) -> np.ndarray:
     """Return times in whole steps, 1 or more; int64 of the shape that came."""
-    times = finite(name, seconds)
+    times = finite_array(name, seconds)
     steps = np.rint(times / dt)
     wrong = (np.abs(times / dt - steps) > 1e-6 * np.maximum(1.0, np.abs(steps))) | (steps < 1)
     if wrong.any():
@@ -82,7 +83,7 @@ def currents(parts: list[Any], units: int, steps: int) -> tuple[np.ndarray, np.n
     """Return the constant current [units] and the one that changes, [steps, units] or [0, 0]."""
     constant, changing = np.zeros(units), np.zeros((0, 0))
     for part in parts:
-        values = finite("the drive", part)
+        values = finite_array("the drive", part)
         if values.ndim < 2 and values.shape in ((), (units,)):
             constant = constant + values
         elif values.shape == (steps, units):

@@ -10,6 +10,7 @@ import numpy as np
 from scipy import special
 
 from sparsefire.errors import UserError
+from sparsefire.spiking._numbers import finite_array
 from sparsefire.spiking.spikes import Spikes
 from sparsefire.wiring.graph import Wiring
 
@@ -53,7 +54,7 @@ class Arrivals:
                     expected=f"{sources:,}",
                 )  # fmt: skip
             return self.weights
-        values = finite("the weights of arrivals", self.weights)
+        values = finite_array("the weights of arrivals", self.weights)
         if values.ndim == 2 and values.shape[1] == sources:
             unit, source = np.nonzero(values)
             return Wiring.from_edges(source, unit, values[unit, source], shape=(sources, values.shape[0]))
@@ -90,7 +91,7 @@ class PoissonDrive:
 
     def __post_init__(self) -> None:
         for name, value in (("rate", self.rate), ("weight", self.weight)):
-            found = finite(f"the {name} of a Poisson drive", value)
+            found = finite_array(f"the {name} of a Poisson drive", value)
             if found.ndim > 1:
                 raise UserError(
                     f"the {name} of a Poisson drive is a number, or one for each unit.", came=f"shape {found.shape}"
@@ -99,21 +100,9 @@ class PoissonDrive:
                 raise UserError("a rate is not negative.", came=f"{found.min():g} Hz", expected="0 or more")
 
 
-def finite(name: str, value: Any) -> np.ndarray:
-    """Return finite numbers in float64."""
-    try:
-        found = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value, np.float64)
-    except (TypeError, ValueError):
-        raise UserError(f"{name} must be numbers.", came=type(value).__name__, expected="finite numbers") from None
-    wrong = ~np.isfinite(found)
-    if wrong.any():
-        raise UserError(f"{name} must be finite.", came=f"{found[wrong][0]}", expected="finite numbers")
-    return found
-
-
 def per_unit(name: str, value: Any, units: int) -> np.ndarray:
     """Return one finite number for each unit, from one or from as many, float64 [units]."""
-    found = finite(name, value)
+    found = finite_array(name, value)
     if found.shape not in ((), (units,)):
         raise UserError(
             f"{name} must be one number, or one for each unit.", came=f"shape {found.shape}", expected=f"[{units:,}]"

@@ -12,10 +12,10 @@ import numpy as np
 from sparsefire.errors import UserError
 from sparsefire.parallel import checked_workers
 from sparsefire.randomness import entropy
-from sparsefire.spiking._numbers import function
+from sparsefire.spiking._numbers import finite_array, function
 from sparsefire.spiking.engine import _arrange, _kernels, _parts, _state
 from sparsefire.spiking.engine._cells import cells, conducts, highest, noisy, numbers, rest, senses
-from sparsefire.spiking.engine.drives import PoissonDrive, finite, per_unit
+from sparsefire.spiking.engine.drives import PoissonDrive, per_unit
 from sparsefire.spiking.engine.run import NetworkState, Run
 from sparsefire.spiking.spikes import Spikes
 from sparsefire.wiring.graph import Wiring
@@ -220,7 +220,7 @@ def _steps(duration: Any, dt: Any) -> tuple[int, float]:
 
 
 def _per_arc(name: str, values: Any, wiring: Wiring) -> np.ndarray:
-    found = finite(name, values)
+    found = finite_array(name, values)
     if found.shape not in ((), (wiring.arcs,)):
         raise UserError(
             f"{name} are one number, or one for each arc.", came=f"shape {found.shape}", expected=f"[{wiring.arcs:,}]",

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from sparsefire.errors import UserError
-from sparsefire.spiking._numbers import choice, yes
+from sparsefire.spiking._numbers import choice, number, yes
 from sparsefire.spiking.neurons._fused import Fire, Start, fused, plain
 from sparsefire.spiking.neurons._fused_escape import Rule, fused_escape
 from sparsefire.spiking.neurons._noise import Noise
 from sparsefire.spiking.neurons.escape import Escape
-from sparsefire.spiking.neurons.neuron import Neuron, check_step, positive, stacked
+from sparsefire.spiking.neurons.neuron import Neuron, check_step, stacked
 from sparsefire.spiking.neurons.surrogates import SHAPES, spike
 
 RESETS = ("hard", "soft")
@@ -41,13 +41,13 @@ class Adaptation:
     step: float
 
     def __post_init__(self) -> None:
-        positive("the adaptation's tau", self.tau)
-        positive("the adaptation's step", self.step, zero=True)
+        number("the adaptation's tau", self.tau)
+        number("the adaptation's step", self.step, zero=True)
 
 
 def refractory_period(seconds: Any, dt: float) -> float:
     """Return the seconds; some that round to no step are an error."""
-    found = positive("refractory", seconds, zero=True)
+    found = number("refractory", seconds, zero=True)
     if found and not round(found / dt):
         raise UserError(
             "the refractory period is shorter than half a step.", came=f"{found:g} s in steps of {dt:g} s",
@@ -114,7 +114,7 @@ class Firing(Neuron):
         self.reset_gradient = yes("reset_gradient", reset_gradient)
         self.refractory = refractory_period(refractory, self.dt)
         self.adaptation, self.escape, self.stochastic = adaptation, escape, yes("stochastic", stochastic)
-        self.surrogate, self.steepness = choice("surrogate", surrogate, SHAPES), positive("steepness", steepness)
+        self.surrogate, self.steepness = choice("surrogate", surrogate, SHAPES), number("steepness", steepness)
         self.noise = Noise(rng, self.units) if escape is not None else None
 
     @property

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sparsefire.errors import UserError
-from sparsefire.spiking._numbers import array, choice
+from sparsefire.spiking._numbers import array, choice, number
 from sparsefire.spiking.neurons._noise import Noise
 
 DISCRETISATIONS = ("exponential", "euler")
@@ -52,7 +52,7 @@ class Neuron(nn.Module):
         if not shape or any(isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1 for n in shape):
             raise UserError("units is a number of neurons.", came=repr(units), expected="1 or more")
         self.shape = tuple(int(n) for n in shape)
-        self.dt = positive("dt", dt)
+        self.dt = number("dt", dt)
         self.noise: Noise | None = None
         self.stochastic = True
 
@@ -285,11 +285,3 @@ def detach(state: Any) -> Any:
 def stacked(found: list[Tensor], current: Tensor) -> Tensor:
     """Return steps as one tensor; none are an empty one."""
     return torch.stack(found) if found else current.new_zeros(current.shape)
-
-
-def positive(name: str, value: Any, *, zero: bool = False) -> float:
-    """Return a finite number above 0 (or from 0 on)."""
-    good = isinstance(value, int | float | np.number) and not isinstance(value, bool) and math.isfinite(value)
-    if not good or value < 0 or (value == 0 and not zero):
-        raise UserError(f"{name} is out of range.", came=repr(value), expected="0 or more" if zero else "above 0")
-    return float(value)
