@@ -48,7 +48,8 @@ def constrain(
             are, a time constant that mismatch makes shorter than the step (try another rng), one ``nn.Parameter`` for
             all neurons that devices would have to differ in. The network is then as it was.
 
-    >>> _ = torch.manual_seed(0); net = constrain(nn.Linear(8, 3), weight_bits=2, rng=0)
+    >>> layer = nn.Linear(8, 3); _ = nn.init.uniform_(layer.weight, -1, 1, torch.Generator().manual_seed(0))
+    >>> net = constrain(layer, weight_bits=2, rng=0)
     >>> sorted(set(net.weight[0].detach().div(net.weight[0].abs().max()).tolist()))  # levels −s, 0 and s
     [-1.0, 0.0, 1.0]
     >>> net(torch.ones(1, 8)).sum().backward(); net.parametrizations.weight.original.grad[0].tolist()

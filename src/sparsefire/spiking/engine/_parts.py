@@ -38,9 +38,7 @@ class Cells(NamedTuple):
     width: Any
     response: Any  # of after-potentials, float64 [2, units]: what a step leaves, the jump; [2, 0] without
     last: Any  # whether the last spike alone counts there
-    conductances: (
-        Any  # float64 [7, units]: what a step leaves of both, v_e, v_i, v_leak, dt/τ, constant; [7, 0] without
-    )
+    conductances: Any  # float64 [7, units]: left of both by a step, v_e, v_i, v_leak, dt/τ, constant; [7, 0] without
 
 
 class Drive(NamedTuple):
