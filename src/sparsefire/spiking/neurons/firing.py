@@ -90,7 +90,8 @@ class Firing(Neuron):
         escape: Escape | None = None, stochastic: bool = True, surrogate: str = "fast-sigmoid",
         steepness: float = 10.0, reset_gradient: bool = False, rng: Any = None, **unknown: Any,
     ) -> None:  # fmt: skip
-        for name in unknown:
+        if unknown:
+            name = next(iter(unknown))
             raise UserError(
                 f"{type(self).__name__} has no parameter {name}.", came=f"{name}={unknown[name]!r}"[:60],
                 expected="NIR's names: tau, v_threshold, v_reset, …", attempt=ELSEWHERE.get(name, ""),
